@@ -1,0 +1,10 @@
+"""Registers managed files with Django."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class FilesConfig(AppConfig):
+    name = "files"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,19 @@
+"""Ids of managed files: opaque, at least 128 random bits, nothing encoded in them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+PREFIX = "file-"
+SHAPE = re.compile(r"file-[A-Za-z0-9_-]{22,64}")
+
+
+def new_file_id() -> str:
+    """`file-` and 24 random characters (144 bits)."""
+    return PREFIX + secrets.token_urlsafe(18)
+
+
+def is_file_id(value: str) -> bool:
+    """Could this be one of ours? Says nothing of whether it exists."""
+    return SHAPE.fullmatch(value) is not None

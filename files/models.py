@@ -1,0 +1,155 @@
+"""Managed files and their copies at provider accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from files.ids import new_file_id
+
+
+class Caller(Protocol):
+    """Whoever asks: what the files package needs to know of them (portal.services.access.Caller is one)."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Sees every team's objects."""
+        ...
+
+    @property
+    def team_id(self) -> int:
+        """Primary key of the team it acts for; new files belong to it."""
+        ...
+
+    @property
+    def team_ids(self) -> Collection[int]:
+        """Primary keys of the teams whose objects it sees."""
+        ...
+
+    @property
+    def key_id(self) -> int | None: ...
+
+    @property
+    def user_id(self) -> int | None: ...
+
+    def may_use(self, model: str) -> bool:
+        """May it call this public model name?"""
+        ...
+
+
+class ManagedFileQuerySet(models.QuerySet["ManagedFile"]):
+    def visible_to(self, caller: Caller) -> ManagedFileQuerySet:
+        """The only door to files: those of the caller's teams that are neither deleted nor past their end."""
+        live = self.filter(deleted_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        return live if caller.is_admin else live.filter(team__in=caller.team_ids)
+
+
+class ManagedFile(models.Model):
+    """One file, one id, ours. `storage` is the alias under STORAGES, `blob` the key of the bytes there.
+
+    `media_type` was found in the content, `declared_media_type` is what the client said. `target_models`
+    are the public names that got a copy at upload; they limit nothing. A deleted file keeps its row until
+    its bytes and all copies are gone.
+    """
+
+    id = models.CharField(primary_key=True, max_length=72, default=new_file_id, editable=False)
+    team = models.ForeignKey("portal.Team", on_delete=models.PROTECT, related_name="files")
+    key = models.ForeignKey(
+        "portal.VirtualKey", on_delete=models.SET_NULL, null=True, blank=True, related_name="files"
+    )
+    user = models.ForeignKey(
+        "portal.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="files"
+    )
+    filename = models.CharField(max_length=1024)
+    purpose = models.CharField(max_length=32)
+    media_type = models.CharField(max_length=127)
+    declared_media_type = models.CharField(max_length=127, blank=True)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64, db_index=True)
+    storage = models.CharField(max_length=32)
+    blob = models.CharField(max_length=300)
+    target_models = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ManagedFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        indexes = (
+            models.Index(fields=("team", "-created_at", "-id"), name="files_of_a_team"),
+            models.Index(fields=("-created_at", "-id"), name="files_by_age"),
+        )
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class ProviderFileMappingQuerySet(models.QuerySet["ProviderFileMapping"]):
+    def visible_to(self, caller: Caller) -> ProviderFileMappingQuerySet:
+        return self.filter(file__in=ManagedFile.objects.visible_to(caller))
+
+    def due(self, now: datetime) -> ProviderFileMappingQuerySet:
+        """Copies with work to do that nobody holds a lease on."""
+        states = ProviderFileMapping.State
+        return self.filter(
+            Q(lease_until=None) | Q(lease_until__lte=now),
+            state__in=[states.PENDING, states.UPLOADING, states.PROCESSING, states.DELETING],
+            next_attempt_at__lte=now,
+        )
+
+
+class ProviderFileMapping(models.Model):
+    """A file's copy at one account: one row, whatever happens to the copy. The row is the job.
+
+    Who works on it holds a lease (`lease_owner` until `lease_until`) and renews it while working.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        UPLOADING = "uploading"
+        PROCESSING = "processing"
+        ACTIVE = "active"
+        FAILED = "failed"
+        EXPIRED = "expired"
+        DELETING = "deleting"
+
+    file = models.ForeignKey(ManagedFile, on_delete=models.PROTECT, related_name="copies")
+    account = models.ForeignKey("portal.ProviderAccount", on_delete=models.PROTECT, related_name="copies")
+    purpose = models.CharField(max_length=32, blank=True)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    provider_file_id = models.CharField(max_length=512, blank=True)
+    uri = models.CharField(max_length=1024, blank=True)
+    media_type = models.CharField(max_length=127, blank=True)
+    error = models.TextField(blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    uploads = models.PositiveIntegerField(default=0)
+    lease_owner = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProviderFileMappingQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("file", "account", "purpose"), name="one_copy_per_account"),
+        )
+        indexes = (models.Index(fields=("state", "next_attempt_at"), name="copies_with_work"),)
+
+    def __str__(self) -> str:
+        return f"{self.file_id} at {self.account_id}"
+
+    def is_usable(self, now: datetime) -> bool:
+        """Active, and not about to expire under a request that refers to it."""
+        return self.state == self.State.ACTIVE and (self.expires_at is None or self.expires_at > now)

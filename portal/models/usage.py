@@ -1,0 +1,66 @@
+"""The ledger: one row per call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from files.models import Caller
+
+
+class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
+    def visible_to(self, caller: Caller) -> UsageRecordQuerySet:
+        return self if caller.is_admin else self.filter(team__in=caller.team_ids)
+
+
+class UsageRecord(models.Model):
+    """What one call used, cost and met. `call_id` is ours and unique, so that settling twice counts once.
+
+    Names are kept beside the foreign keys: the ledger outlives what it names. `cost` is in dollars, null
+    when the price is unknown. `attempts` lists {deployment, provider, status, code, ms}; `files` lists
+    {file, delivery, account}.
+    """
+
+    call_id = models.CharField(max_length=64, unique=True)
+    request_id = models.CharField(max_length=64, db_index=True)
+    started_at = models.DateTimeField(db_index=True)
+    team = models.ForeignKey("portal.Team", on_delete=models.SET_NULL, null=True, blank=True)
+    key = models.ForeignKey("portal.VirtualKey", on_delete=models.SET_NULL, null=True, blank=True)
+    user = models.ForeignKey("portal.User", on_delete=models.SET_NULL, null=True, blank=True)
+    caller_name = models.CharField(max_length=200, blank=True)
+    endpoint = models.CharField(max_length=64)
+    model = models.CharField(max_length=200, blank=True)
+    deployment_id = models.CharField(max_length=128, blank=True)
+    provider = models.CharField(max_length=32, blank=True)
+    provider_model = models.CharField(max_length=300, blank=True)
+    account_name = models.CharField(max_length=200, blank=True)
+    is_stream = models.BooleanField(default=False)
+    status = models.PositiveSmallIntegerField()
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    usage = models.JSONField(default=dict, blank=True)
+    is_estimated = models.BooleanField(default=False)
+    cost = models.DecimalField(max_digits=20, decimal_places=12, null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(default=0)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    attempts = models.JSONField(default=list, blank=True)
+    files = models.JSONField(default=list, blank=True)
+    warnings = models.JSONField(default=list, blank=True)
+
+    objects = UsageRecordQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-started_at", "-pk")
+        indexes = (
+            models.Index(fields=("team", "-started_at", "-id"), name="usage_of_a_team"),
+            models.Index(fields=("key", "-started_at", "-id"), name="usage_of_a_key"),
+        )
+
+    def __str__(self) -> str:
+        return self.request_id

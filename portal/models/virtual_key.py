@@ -1,0 +1,53 @@
+"""Virtual keys: what a team's programs send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+from portal.models.team import Team
+
+if TYPE_CHECKING:
+    from files.models import Caller
+
+
+class VirtualKeyQuerySet(models.QuerySet["VirtualKey"]):
+    def visible_to(self, caller: Caller) -> VirtualKeyQuerySet:
+        keys = self.filter(deleted_at=None)
+        return keys if caller.is_admin else keys.filter(team__in=caller.team_ids)
+
+
+class VirtualKey(models.Model):
+    """Only a keyed hash of the key is kept (portal.crypto.key_digest).
+
+    `allowed_models` narrows the team's; empty means all of the team's. A deleted key keeps its row, so that
+    usage stays attributable and every worker learns of the deletion by `revision`.
+    """
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="keys"
+    )
+    name = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=16)
+    allowed_models = models.JSONField(default=list, blank=True)
+    is_blocked = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    revision = models.BigIntegerField(default=0, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VirtualKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-pk")
+        indexes = (models.Index(fields=("team", "-created_at", "-id"), name="keys_of_a_team"),)
+
+    def __str__(self) -> str:
+        return self.name
