@@ -7,7 +7,7 @@ PorticoError
 │   ├── MethodNotAllowed 405 · RequestTimeout 408 · Conflict 409 ── FileNotReady
 │   ├── TooLarge 413 · UnsupportedMedia 415 · FileFailed 422 · RateLimited 429
 └── ServiceError           we or a provider are at fault (5xx)
-    ├── InternalError 500 · Unavailable 503 · InsufficientStorage 507
+    ├── InternalError 500 · FileCorrupt 502 · Unavailable 503 · InsufficientStorage 507
     └── UpstreamError 502 ── UpstreamInvalid, UpstreamUnreachable, UpstreamRefusedCredentials,
                              UpstreamUnavailable 503, UpstreamTimeout 504
 """
@@ -24,6 +24,7 @@ class PorticoError(Exception):
     `retry_after`: seconds for the Retry-After header.
     `provider_message`: what the provider said, for the log and the operator; may be shown to the caller
     only where `message` repeats it.
+    `headers`: what the answer's headers tell beside it; names lower-case, values printable ASCII.
     """
 
     status: ClassVar[int] = 500
@@ -51,6 +52,7 @@ class PorticoError(Exception):
         self.provider_message = provider_message
         self.upstream_status = upstream_status
         self.extra = extra or {}
+        self.headers: dict[str, str] = {}
 
     def to_body(self) -> dict[str, Any]:
         """The body of the answer: `{"error": {"message", "type", "param", "code"}}`."""
@@ -156,6 +158,13 @@ class ServiceError(PorticoError):
 
 class InternalError(ServiceError):
     pass
+
+
+class FileCorrupt(ServiceError):
+    """The stored bytes of a managed file are missing or not those that were uploaded."""
+
+    status = 502
+    code = "file_corrupt"
 
 
 class Unavailable(ServiceError):

@@ -54,14 +54,38 @@ Body: TypeAlias = bytes | tuple[bytes | SourceRange, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, and when it ends in seconds since the epoch."""
+
+    value: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """How access tokens for one set of credentials are obtained.
+
+    `key` is the same for the same credentials, and no secret. `fetch` may block: it signs, reads files, asks
+    a token endpoint by the function it is given. It runs in a thread of its own.
+    """
+
+    key: str
+    fetch: Callable[[Callable[[HttpRequest], HttpResponse]], Token] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request to send. Headers carry credentials, so they stay out of its repr."""
+    """One request to send. Headers carry credentials, so they stay out of its repr.
+
+    With `bearer` the client adds the access token, and asks once more with a new one after a 401.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body = field(default=b"", repr=False)
     timeouts: Timeouts = Timeouts()
+    bearer: TokenSource | None = field(default=None, repr=False)
 
     @property
     def length(self) -> int:
@@ -140,6 +164,8 @@ class RemoteFile:
     sha256: str | None = None
     """Lower-case hex, where the provider tells it."""
     error: str | None = None
+    reference: str = ""
+    """Our file id (Upload.reference), where the provider's listing carries it."""
 
 
 @dataclass(frozen=True, slots=True)
