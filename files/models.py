@@ -110,6 +110,8 @@ class ProviderFileMapping(models.Model):
     """A file's copy at one account: one row, whatever happens to the copy. The row is the job.
 
     Who works on it holds a lease (`lease_owner` until `lease_until`) and renews it while working.
+    `purpose` is what the provider is told (copy_purpose in replication). `uploads` counts the copies made
+    under this row, so that a report about an older one does not touch a newer one.
     """
 
     class State(models.TextChoices):
@@ -131,10 +133,13 @@ class ProviderFileMapping(models.Model):
     error = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     uploads = models.PositiveIntegerField(default=0)
+    sealed_checkpoint = models.TextField(blank=True)
+    """Where an interrupted upload can go on; sealed, as its address lets anyone write the file."""
     lease_owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(auto_now_add=True)
+    uploaded_at = models.DateTimeField(null=True, blank=True)
     ready_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -149,6 +154,11 @@ class ProviderFileMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_id} at {self.account_id}"
+
+    @property
+    def checkpoint_place(self) -> str:
+        """Where the sealed checkpoint stands, authenticated with it."""
+        return f"files_providerfilemapping:{self.pk}:checkpoint"
 
     def is_usable(self, now: datetime) -> bool:
         """Active, and not about to expire under a request that refers to it."""

@@ -1,0 +1,68 @@
+"""Ends files: those deleted and those past their date, at every provider, in storage, and then their rows."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from files import replication, storage
+from files.models import ManagedFile, ProviderFileMapping
+
+logger = logging.getLogger(__name__)
+
+LEFTOVER_SECONDS: Final = 24 * 3600.0
+"""Unfinished uploads that were not written to for this long were left by a crash."""
+
+
+def mark_deleted(file_id: str) -> bool:
+    """Makes a file invisible at once; the rest may take its time. False when it was so already."""
+    live = ManagedFile.objects.filter(pk=file_id, deleted_at=None)
+    return bool(live.update(deleted_at=timezone.now()))
+
+
+def expire(now: datetime, limit: int = 500) -> list[str]:
+    """Marks files past their date as deleted; returns their ids."""
+    ended = ManagedFile.objects.filter(deleted_at=None, expires_at__lte=now).order_by("expires_at")
+    return [file_id for file_id in ended.values_list("pk", flat=True)[:limit] if mark_deleted(file_id)]
+
+
+def unfinished(now: datetime) -> QuerySet[ManagedFile]:
+    """Deleted files whose next step is due."""
+    deleting = ProviderFileMapping.State.DELETING
+    waiting = ProviderFileMapping.objects.filter(
+        Q(lease_until__gt=now) | Q(state=deleting, next_attempt_at__gt=now)
+    )
+    return (
+        ManagedFile.objects.exclude(deleted_at=None)
+        .exclude(pk__in=waiting.values("file"))
+        .order_by("deleted_at")
+    )
+
+
+def delete_file_now(file_id: str) -> bool:
+    """Removes a deleted file's copies, then its bytes, then its row; True when nothing is left of it.
+
+    Whatever cannot be removed now stays for the next call. Files that are not marked as deleted stay whole.
+    """
+    file = ManagedFile.objects.exclude(deleted_at=None).filter(pk=file_id).first()
+    if file is None:
+        return not ManagedFile.objects.filter(pk=file_id).exists()
+    for mapping_id in file.copies.values_list("pk", flat=True):
+        replication.work_on(mapping_id)
+    if file.copies.exists():
+        return False
+    storage.delete(file.storage, file.blob)
+    file.delete()
+    return True
+
+
+def remove_leftovers() -> int:
+    """Cleans the storages of unfinished uploads; returns how many there were."""
+    removed = storage.remove_leftovers(LEFTOVER_SECONDS)
+    if removed:
+        logger.warning("Removed %s unfinished uploads that a crash had left.", removed)
+    return removed

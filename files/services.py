@@ -1,0 +1,223 @@
+"""What callers do with files: create, find, list, delete, and see or repeat their copies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from files import media, nudges, replication, retention, storage
+from files.ids import is_file_id
+from files.models import Caller, ManagedFile, ProviderFileMapping
+from files.storage import Stored
+from providers.errors import FileNotFound, InvalidRequest, NotFound
+
+State = ProviderFileMapping.State
+
+# https://platform.openai.com/docs/api-reference/files/create
+PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+SHORTEST_LIFE: Final = 3600
+LONGEST_LIFE: Final = 2_592_000
+LONGEST_FILENAME: Final = 1024
+MAX_PAGE: Final = 10_000
+LONGEST_ID_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    files: list[ManagedFile]
+    has_more: bool
+
+
+def create_file(
+    *,
+    caller: Caller,
+    stored: Stored,
+    filename: str,
+    purpose: str,
+    declared_media_type: str = "",
+    storage: str | None = None,
+    target_models: Sequence[str] = (),
+    account_ids: Collection[int] = (),
+    expires_in: int | None = None,
+) -> ManagedFile:
+    """Makes stored bytes a file of the caller's team and asks for a copy at each account.
+
+    `expires_in` in seconds. The bytes are removed again when this fails. Raises InvalidRequest.
+    """
+    is_kept = False
+    try:
+        _check_storage(storage, stored)
+        check_purpose(purpose)
+        check_life(expires_in)
+        _check_filename(filename)
+        if stored.size == 0:
+            raise InvalidRequest("The file is empty.", param="file", code="empty_file")
+        now = timezone.now()
+        with transaction.atomic():
+            file = ManagedFile.objects.create(
+                team_id=caller.team_id,
+                key_id=caller.key_id,
+                user_id=caller.user_id,
+                filename=filename or "upload",
+                purpose=purpose,
+                media_type=media.sniff(stored.head, filename, declared_media_type),
+                declared_media_type=_short(declared_media_type),
+                size=stored.size,
+                sha256=stored.sha256,
+                storage=stored.storage,
+                blob=stored.key,
+                target_models=list(target_models),
+                created_at=now,
+                expires_at=None if expires_in is None else now + timedelta(seconds=expires_in),
+            )
+            replication.ensure_copies(file, account_ids)
+        is_kept = True
+        return file
+    finally:
+        if not is_kept:
+            _remove_bytes(stored)
+
+
+def get_file(*, caller: Caller, file_id: str) -> ManagedFile:
+    """Raises FileNotFound, alike for what is foreign, deleted, past its date or was never there."""
+    files = with_status(ManagedFile.objects.visible_to(caller))
+    file = files.filter(pk=file_id).first() if is_file_id(file_id) else None
+    if file is None:
+        raise no_such_file(file_id)
+    return file
+
+
+def list_files(
+    *,
+    caller: Caller,
+    purpose: str | None = None,
+    after: str | None = None,
+    limit: int = MAX_PAGE,
+    order: str = "desc",
+) -> Page:
+    """One page by age, beginning behind the file `after`. Raises InvalidRequest."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidRequest(f"limit must be between 1 and {MAX_PAGE}.", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("order must be asc or desc.", param="order")
+    files = with_status(ManagedFile.objects.visible_to(caller))
+    if purpose is not None:
+        files = files.filter(purpose=purpose) if purpose in PURPOSES else files.none()
+    if after is not None:
+        files = files.filter(_behind(caller, after, order))
+    sign = "" if order == "asc" else "-"
+    found = list(files.order_by(f"{sign}created_at", f"{sign}id")[: limit + 1])
+    return Page(found[:limit], len(found) > limit)
+
+
+def delete_file(*, caller: Caller, file_id: str) -> None:
+    """The file is gone for everyone at once; workers remove its copies and bytes. Raises FileNotFound."""
+    file = get_file(caller=caller, file_id=file_id)
+    with transaction.atomic():
+        if not retention.mark_deleted(file.pk):
+            raise no_such_file(file_id)
+        nudges.send("files.tasks.delete_copies", file.pk)
+
+
+def copies_of(file: ManagedFile) -> list[ProviderFileMapping]:
+    """The file's copies with their accounts, oldest first."""
+    return list(file.copies.select_related("account").order_by("pk"))
+
+
+def send_again(*, caller: Caller, mapping_id: int) -> ProviderFileMapping:
+    """Makes a copy anew that failed or ended, or tries at once what waits for a later attempt."""
+    copies = ProviderFileMapping.objects.visible_to(caller)
+    copy = copies.select_related("file", "account").filter(pk=mapping_id).first()
+    if copy is None:
+        raise NotFound("There is no such copy.")
+    with transaction.atomic():
+        idle = Q(lease_until=None) | Q(lease_until__lte=timezone.now())
+        again = copies.filter(idle, pk=mapping_id, state__in=[State.FAILED, State.EXPIRED, State.PENDING])
+        again.update(state=State.PENDING, attempts=0, error="", next_attempt_at=timezone.now())
+        nudges.send("files.tasks.copy_file", mapping_id)
+    copy.refresh_from_db()
+    return copy
+
+
+def to_openai(file: ManagedFile) -> dict[str, Any]:
+    """OpenAI's FileObject, without a query. `status` is `error` when every copy that was asked for failed, as
+    get_file and list_files know."""
+    failed = getattr(file, "has_failed", False)
+    return {
+        "id": file.pk,
+        "object": "file",
+        "bytes": file.size,
+        "created_at": int(file.created_at.timestamp()),
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "error" if failed else "processed",
+        "status_details": "No provider could take a copy of the file." if failed else None,
+    }
+
+
+def with_status(files: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
+    """Adds `has_failed`, so that a list needs one query."""
+    copies = ProviderFileMapping.objects.filter(file=OuterRef("pk"))
+    return files.annotate(
+        has_failed=Exists(copies.filter(state=State.FAILED)) & ~Exists(copies.exclude(state=State.FAILED))
+    )
+
+
+def no_such_file(file_id: str, param: str | None = None) -> FileNotFound:
+    """The one answer for every file that the caller does not see."""
+    shown = file_id[:LONGEST_ID_SHOWN].encode(errors="replace").decode()
+    return FileNotFound(f"No such File object: {shown}", param=param)
+
+
+def check_purpose(purpose: str) -> None:
+    if purpose not in PURPOSES:
+        raise InvalidRequest(f"purpose must be one of {', '.join(PURPOSES)}.", param="purpose")
+
+
+def check_life(expires_in: int | None) -> None:
+    if expires_in is not None and not SHORTEST_LIFE <= expires_in <= LONGEST_LIFE:
+        raise InvalidRequest(
+            f"expires_after[seconds] must be between {SHORTEST_LIFE} and {LONGEST_LIFE}.",
+            param="expires_after[seconds]",
+        )
+
+
+def _check_filename(filename: str) -> None:
+    """A name is kept exactly as it came or not at all; it never names a place on disk."""
+    if len(filename) > LONGEST_FILENAME:
+        raise InvalidRequest(f"The file name is longer than {LONGEST_FILENAME} characters.", param="file")
+    if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in filename):
+        raise InvalidRequest("The file name holds control characters.", param="file")
+    if any(0xD800 <= ord(character) < 0xE000 for character in filename):
+        raise InvalidRequest("The file name is not valid Unicode.", param="file")
+
+
+def _check_storage(target: str | None, stored: Stored) -> None:
+    if target is not None and storage.alias_for(target) != stored.storage:
+        raise InvalidRequest("The bytes are in another storage than the one named.", param="target_storage")
+
+
+def _short(declared: str) -> str:
+    """What a client calls the type is shown to people only."""
+    return "".join(character for character in declared if character.isprintable())[:127]
+
+
+def _remove_bytes(stored: Stored) -> None:
+    storage.delete(stored.storage, stored.key)
+
+
+def _behind(caller: Caller, after: str, order: str) -> Q:
+    mark = ManagedFile.objects.visible_to(caller).filter(pk=after).first() if is_file_id(after) else None
+    if mark is None:
+        raise InvalidRequest("after is not the id of one of your files.", param="after")
+    side = "gt" if order == "asc" else "lt"
+    return Q(**{f"created_at__{side}": mark.created_at}) | Q(
+        created_at=mark.created_at, **{f"pk__{side}": mark.pk}
+    )
