@@ -50,7 +50,7 @@ class Keyring:
                 key = b""
             if not colon or not identifier.isalnum() or len(key) != 32:
                 raise env.BadEnvironment(
-                    f"PORTICO_ENCRYPTION_KEYS: item {number} must read id:base64 of 32 bytes, the id alphanumeric"
+                    f"PORTICO_ENCRYPTION_KEYS: item {number} must read id:base64 of 32 bytes, id alphanumeric"
                 )
             if identifier in keys:
                 raise env.BadEnvironment(f"PORTICO_ENCRYPTION_KEYS: the id {identifier!r} stands twice")
@@ -76,12 +76,12 @@ class Keyring:
             raise CannotOpen("the value was not sealed by this product")
         if identifier not in self.keys:
             raise CannotOpen(f"the encryption key {identifier!r} is not in PORTICO_ENCRYPTION_KEYS")
-        data = base64.b64decode(encoded)
         try:
+            data = base64.b64decode(encoded, validate=True)
             plain = AESGCM(self.keys[identifier]).decrypt(
                 data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()
             )
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise CannotOpen("the sealed value was changed or belongs to another row") from None
         return plain.decode()
 
@@ -114,7 +114,7 @@ def new_encryption_keys() -> str:
 
 
 def new_virtual_key() -> str:
-    """`sk-` + 32 random characters (192 bits) + 6 that check them, so that scanners and typing errors show."""
+    """`sk-` + 32 random characters (192 bits) + 6 that check them, so that typing errors show."""
     body = secrets.token_urlsafe(24)
     return f"{KEY_PREFIX}{body}{_check(body)}"
 
@@ -125,9 +125,14 @@ def is_well_formed(key: str) -> bool:
     return key.startswith(KEY_PREFIX) and _check(body[:-CHECK_CHARACTERS]) == body[-CHECK_CHARACTERS:]
 
 
+def subkey(secret: str, purpose: str) -> str:
+    """A key for one purpose, made of one that serves several; 64 hex digits."""
+    return hmac.new(secret.encode(), f"portico {purpose}".encode(), hashlib.sha256).hexdigest()
+
+
 def key_digest(key: str, pepper: str) -> str:
     """What is stored of a virtual key: HMAC-SHA-256, 64 hex digits. It is not a key itself."""
-    return hmac.new(pepper.encode(), key.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper.encode(), key.encode(errors="surrogatepass"), "sha256").hex()
 
 
 def key_hint(key: str) -> str:

@@ -89,6 +89,8 @@ class Supervisor:
             [sys.executable, "manage.py", *part.arguments],
             env=environment,
             pass_fds=(self._lifeline, *part.pass_fds),
+            # Standard output belongs to the ready line and the set-up link.
+            stdout=sys.stderr.fileno(),
             # A Ctrl-C in the terminal reaches the supervisor alone, which then stops the parts in order.
             start_new_session=True,
         )

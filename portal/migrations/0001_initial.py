@@ -149,6 +149,7 @@ class Migration(migrations.Migration):
                 ('deployment_id', models.CharField(default=portal.models.model.new_deployment_id, max_length=128, unique=True)),
                 ('provider_model', models.CharField(max_length=300)),
                 ('params', models.JSONField(blank=True, default=dict)),
+                ('info', models.JSONField(blank=True, default=dict)),
                 ('weight', models.PositiveIntegerField(default=1)),
                 ('order', models.PositiveIntegerField(default=1)),
                 ('rpm', models.PositiveIntegerField(blank=True, null=True)),

@@ -67,9 +67,20 @@ class ProviderAccount(models.Model):
         opened: dict[str, Any] = json.loads(settings.ENCRYPTION_KEYS.open(self.sealed_secrets, self.place))
         return opened
 
+    def unset_variables(self) -> list[str]:
+        """Environment variables that the account refers to and that are not set now. Raises CannotOpen."""
+        places = [self.api_base, self.api_version, self.organization]
+        values = [*self.written_secrets().values(), *self.options.values(), *places]
+        references = [value for value in values if env.is_reference(value)]
+        return [value.removeprefix(env.PREFIX) for value in references if env.resolve(value) is None]
+
     def connection(self) -> Connection:
         """The account as a plain value, references to the environment read now. Raises CannotOpen."""
-        secrets = {name: _resolve(value) for name, value in self.written_secrets().items()}
+        return self.connection_with(self.written_secrets())
+
+    def connection_with(self, written: dict[str, Any]) -> Connection:
+        """The same with secrets given as they were written, so that a form can be tried unsaved."""
+        secrets = {name: _resolve(value) for name, value in written.items()}
         return Connection(
             provider=self.provider,
             api_key=secrets.pop("api_key", None),
@@ -78,7 +89,7 @@ class ProviderAccount(models.Model):
             organization=_resolve(self.organization) or None,
             options={name: _resolve(value) for name, value in self.options.items()},
             secrets=secrets,
-            account=str(self.pk),
+            account=str(self.pk or ""),
         )
 
 

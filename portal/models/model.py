@@ -49,7 +49,8 @@ def new_deployment_id() -> str:
 class Deployment(models.Model):
     """One way to serve a Model: an account and the provider's own model id (an entry of `model_list`).
 
-    `params` are default request parameters; prices are dollars per token, null where unknown.
+    `params` are default request parameters, `info` is LiteLLM's `model_info` (base_model, access_groups …);
+    prices are dollars per token, null where unknown.
     """
 
     deployment_id = models.CharField(max_length=128, unique=True, default=new_deployment_id)
@@ -57,6 +58,7 @@ class Deployment(models.Model):
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="deployments")
     provider_model = models.CharField(max_length=300)
     params = models.JSONField(default=dict, blank=True)
+    info = models.JSONField(default=dict, blank=True)
     weight = models.PositiveIntegerField(default=1)
     order = models.PositiveIntegerField(default=1)
     rpm = models.PositiveIntegerField(null=True, blank=True)

@@ -18,4 +18,4 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         lifeline.hold()
         schedule = str(settings.DATA_DIR / "celerybeat-schedule")
-        app.start(["beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", schedule])
+        app.start(["--quiet", "beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", schedule])

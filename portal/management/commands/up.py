@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="web processes")
 
     def handle(self, *, config: str | None, host: str, port: int, workers: int, **options: Any) -> None:
-        call_command("check", verbosity=0)
+        self.check()
         call_command("migrate", interactive=False, verbosity=0)
         if config:
             call_command("import_config", config)

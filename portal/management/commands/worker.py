@@ -23,4 +23,4 @@ class Command(BaseCommand):
         # Copies wait on networks, not on the processor: threads cost a tenth of processes here.
         pool = ["--pool", "threads", "--concurrency", str(concurrency)]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        app.worker_main(["worker", *pool, *quiet, "--loglevel", settings.LOG_LEVEL])
+        app.start(["--quiet", "worker", *pool, *quiet, "--loglevel", settings.LOG_LEVEL])

@@ -1,0 +1,192 @@
+"""Who calls, and with which rights: keys, the master key, people in the browser."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from django.db import Error as DatabaseError
+
+from files.database import in_thread
+from portal.models import Membership, Team, User
+from portal.services import catalog, patterns, teams
+from portal.services.keys import LONGEST_KEY, digest_of
+from portal.services.snapshots import KeyEntry, Snapshot, TeamEntry
+from providers.errors import Forbidden, Unauthenticated, Unavailable
+
+KEY_HEADERS = ("x-litellm-api-key", "authorization", "api-key", "x-api-key", "x-goog-api-key")
+"""The first of these that is present holds the key; litellm.md 5.2 has the order."""
+SHORTEST_PLAUSIBLE = 8
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Key, team and rights for one request; satisfies files.models.Caller.
+
+    `team_id` is the primary key of the team it acts for, `team_ids` of all whose objects it sees. A model
+    must be on every list in `allowed`. `role` is a person's instance-wide role, `team_roles` those in teams.
+    """
+
+    kind: Literal["key", "master", "session"]
+    name: str
+    team_id: int
+    team_name: str
+    team_ids: frozenset[int]
+    key_id: int | None = None
+    user_id: int | None = None
+    is_admin: bool = False
+    allowed: tuple[tuple[str, ...], ...] = ()
+    role: str = ""
+    team_roles: Mapping[int, str] = field(default_factory=dict)
+
+    def may_use(self, model: str) -> bool:
+        return all(patterns.is_covered(names, model) for names in self.allowed)
+
+
+def caller_for_token(token: str | None, now: float | None = None) -> Caller:
+    """The caller a key stands for, from memory. Raises Unauthenticated: unknown and deleted read alike."""
+    if not token:
+        raise Unauthenticated(
+            "No API key was sent. Send it as `Authorization: Bearer <key>`.", code="missing_api_key"
+        )
+    if len(token) > LONGEST_KEY:
+        raise _unknown()
+    known = catalog.snapshot()
+    digest = digest_of(token)
+    if known.master_digest is not None and hmac.compare_digest(digest, known.master_digest):
+        return _master(known.default_team)
+    entry = known.keys.get(digest)
+    team = known.teams.get(entry.team_id) if entry else None
+    if entry is None or team is None:
+        raise _unknown()
+    if entry.is_blocked:
+        raise Unauthenticated("This API key is blocked.", code="key_blocked")
+    if entry.expires_at is not None and entry.expires_at <= (time.time() if now is None else now):
+        raise Unauthenticated("This API key has expired.", code="key_expired")
+    if team.is_blocked:
+        raise Unauthenticated("The team of this API key is blocked.", code="team_blocked")
+    return _of_key(known, entry, team)
+
+
+async def authenticate(headers: Mapping[str, str]) -> Caller:
+    """The caller that a request's headers (lower-case names) stand for.
+
+    A key that is not known here yet may have been made a moment ago elsewhere, so the database is asked once.
+    Raises Unauthenticated, or Unavailable when it cannot be asked: our failure is never the key's.
+    """
+    token = token_of(headers)
+    try:
+        if not catalog.is_loaded():
+            await in_thread(catalog.refresh)
+        try:
+            return caller_for_token(token)
+        except Unauthenticated as refusal:
+            if refusal.code != Unauthenticated.code or not _is_plausible(token):
+                raise
+        await catalog.refresh_soon()
+    except DatabaseError:
+        raise Unavailable(
+            "The database cannot be reached.", code="db_unavailable", retry_after=RETRY_SECONDS
+        ) from None
+    return caller_for_token(token)
+
+
+def token_of(headers: Mapping[str, str]) -> str | None:
+    """The key in a request's headers, None when there is none."""
+    for name in KEY_HEADERS:
+        value = headers.get(name, "").strip()
+        if not value:
+            continue
+        scheme, _, rest = value.partition(" ")
+        if scheme.lower() == "bearer":
+            return rest.strip() or None
+        if name == "authorization":
+            raise Unauthenticated("The Authorization header must read `Bearer <key>`.")
+        return value
+    return None
+
+
+def caller_for_user(user: User, team_id: int | None = None) -> Caller:
+    """A signed-in person acting for one of their teams (primary key), by default the first.
+
+    Owners and admins may act for any team; auditors see all of them. Raises Forbidden.
+    """
+    if not user.is_active:
+        raise Forbidden("This account is switched off.", code="account_inactive")
+    memberships = list(Membership.objects.filter(user=user).select_related("team").order_by("team__name"))
+    team = _acting_team(user, [membership.team for membership in memberships], team_id)
+    sees_all = user.role == User.Role.AUDITOR
+    return Caller(
+        kind="session",
+        name=user.email,
+        team_id=team.pk,
+        team_name=team.name,
+        team_ids=frozenset(
+            Team.objects.values_list("pk", flat=True)
+            if sees_all
+            else [membership.team_id for membership in memberships]
+        ),
+        user_id=user.pk,
+        is_admin=user.is_admin,
+        allowed=_lists(catalog.snapshot(), tuple(team.allowed_models)),
+        role=User.Role.OWNER if user.is_superuser else user.role,
+        team_roles={membership.team_id: membership.role for membership in memberships},
+    )
+
+
+def _acting_team(user: User, own: list[Team], team_id: int | None) -> Team:
+    sees_all = user.is_admin or user.role == User.Role.AUDITOR
+    if team_id is not None:
+        candidates = Team.objects.filter(pk=team_id) if sees_all else own
+        team = next((team for team in candidates if team.pk == team_id), None)
+        if team is None:
+            raise Forbidden("You do not belong to this team.", code="not_in_team")
+    else:
+        team = next((team for team in own if not team.is_blocked), own[0] if own else None)
+        if team is None and sees_all:
+            team = teams.default_team()
+        if team is None:
+            raise Forbidden("You do not belong to any team yet. Ask an admin to add you.", code="no_team")
+    if team.is_blocked and not sees_all:
+        raise Forbidden("This team is blocked.", code="team_blocked")
+    return team
+
+
+def _master(team: TeamEntry) -> Caller:
+    return Caller(
+        kind="master",
+        name="master key",
+        team_id=team.id,
+        team_name=team.name,
+        team_ids=frozenset((team.id,)),
+        is_admin=True,
+    )
+
+
+def _of_key(known: Snapshot, entry: KeyEntry, team: TeamEntry) -> Caller:
+    return Caller(
+        kind="key",
+        name=entry.name,
+        team_id=team.id,
+        team_name=team.name,
+        team_ids=frozenset((team.id,)),
+        key_id=entry.id,
+        user_id=entry.user_id,
+        allowed=_lists(known, team.allowed, entry.allowed),
+    )
+
+
+def _lists(known: Snapshot, *lists: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(known.expand(names) for names in lists if names)
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated("Incorrect API key provided.")
+
+
+def _is_plausible(token: str | None) -> bool:
+    return token is not None and SHORTEST_PLAUSIBLE <= len(token) <= LONGEST_KEY

@@ -1,0 +1,142 @@
+"""A deployment as the call path needs it: a plain value with its connection opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from portal import env
+from portal.crypto import CannotOpen
+from portal.models import Deployment, ProviderAccount
+from providers import registry
+from providers.errors import InvalidRequest
+from providers.types import Connection, Provider, Timeouts
+
+DEFAULT_TIMEOUTS = Timeouts()
+STREAM_SECONDS = 3600.0
+"""How long a stream may take in all; its phases have limits of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPlan:
+    """One way to serve a model. With a `problem` it cannot be used, and `connection` holds no credentials.
+
+    `input_cost` and `output_cost` are dollars per token, None where unknown.
+    """
+
+    deployment_id: str
+    model: str
+    provider: Provider
+    connection: Connection
+    account_id: int
+    account_name: str
+    provider_model: str
+    params: Mapping[str, Any]
+    weight: int
+    order: int
+    input_cost: Decimal | None
+    output_cost: Decimal | None
+    drop_params: bool
+    timeouts: Timeouts
+    stream_timeouts: Timeouts
+    max_retries: int | None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    rpm: int | None = None
+    tpm: int | None = None
+    problem: str | None = None
+    """Why it cannot be used, for operators; callers are told only that the model is misconfigured."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """An account with its secrets read, or the reason why they could not be."""
+
+    pk: int
+    name: str
+    provider: str
+    connection: Connection = field(repr=False)
+    problem: str | None = None
+
+
+def open_account(account: ProviderAccount) -> OpenAccount:
+    """Reads an account's secrets and variables. Never raises for a secret that cannot be read."""
+    try:
+        unset = account.unset_variables()
+        if not unset:
+            return OpenAccount(account.pk, account.name, account.provider, account.connection())
+        problem = f"The environment variable {unset[0]} is not set."
+    except (CannotOpen, env.BadEnvironment) as error:
+        problem = f"The account's secrets cannot be read: {error}."
+    closed = Connection(provider=account.provider, account=str(account.pk))
+    return OpenAccount(account.pk, account.name, account.provider, closed, problem)
+
+
+def plan(deployment: Deployment, *, defaults: Mapping[str, Any] | None = None) -> DeploymentPlan:
+    """The plan of a row, saved or not. Raises InvalidRequest for a provider that is not known here."""
+    provider = registry.PROVIDERS.get(deployment.account.provider)
+    if provider is None:
+        raise InvalidRequest(f"The provider {deployment.account.provider!r} is not known.", param="provider")
+    return plan_on(
+        deployment, deployment.model.name, open_account(deployment.account), provider, defaults or {}
+    )
+
+
+def plan_on(
+    deployment: Deployment,
+    model: str,
+    account: OpenAccount,
+    provider: Provider,
+    defaults: Mapping[str, Any],
+) -> DeploymentPlan:
+    """As `plan`, with the account opened before. `defaults`: drop_params, timeout, stream_timeout."""
+    seconds = _first(deployment.timeout, defaults.get("timeout"))
+    stream_seconds = _first(deployment.stream_timeout, defaults.get("stream_timeout"), seconds)
+    return DeploymentPlan(
+        deployment_id=deployment.deployment_id,
+        model=model,
+        provider=provider,
+        connection=account.connection,
+        account_id=account.pk,
+        account_name=account.name,
+        provider_model=deployment.provider_model,
+        params=deployment.params,
+        weight=deployment.weight,
+        order=deployment.order,
+        input_cost=deployment.input_cost_per_token,
+        output_cost=deployment.output_cost_per_token,
+        drop_params=bool(_first(deployment.drop_params, defaults.get("drop_params"))),
+        timeouts=_timeouts(seconds),
+        stream_timeouts=_stream_timeouts(stream_seconds),
+        max_retries=deployment.max_retries,
+        info=deployment.info,
+        rpm=deployment.rpm,
+        tpm=deployment.tpm,
+        problem=account.problem,
+    )
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _timeouts(seconds: float | None) -> Timeouts:
+    """`timeout` bounds a whole answer."""
+    if seconds is None:
+        return DEFAULT_TIMEOUTS
+    return Timeouts(
+        connect=min(DEFAULT_TIMEOUTS.connect, seconds), first_byte=seconds, idle=seconds, total=seconds
+    )
+
+
+def _stream_timeouts(seconds: float | None) -> Timeouts:
+    """`stream_timeout` bounds the wait for the first and for each next piece."""
+    if seconds is None:
+        return Timeouts(total=STREAM_SECONDS)
+    return Timeouts(
+        connect=min(DEFAULT_TIMEOUTS.connect, seconds),
+        first_byte=seconds,
+        idle=seconds,
+        total=max(STREAM_SECONDS, seconds),
+    )

@@ -1,0 +1,164 @@
+"""The ledger keeps every call once, whatever the database and the providers do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.models import Team, UsageRecord, VirtualKey
+from portal.services import usage, usage_rows
+from portal.services.usage import Ledger, Tokens, UsageRow, cost_of
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def row(call_id: str, **values: Any) -> UsageRow:
+    usual: dict[str, Any] = {"request_id": "req_1", "started_at": NOW, "endpoint": "chat", "status": 200}
+    return UsageRow(call_id=call_id, **(usual | values))
+
+
+@pytest.mark.django_db
+def test_a_row_settled_twice_counts_once():
+    usage_rows.write([row("a", input_tokens=3), row("b")])
+    usage_rows.write([row("a", input_tokens=99), row("c")])
+    assert UsageRecord.objects.count() == 3
+    assert UsageRecord.objects.get(call_id="a").input_tokens == 3
+
+
+def test_writing_a_row_notes_when_its_key_was_last_used(key: VirtualKey):
+    usage_rows.write(
+        [row("a", key_id=key.pk), row("b", key_id=key.pk, started_at=NOW + timedelta(seconds=2))]
+    )
+    key.refresh_from_db()
+    assert key.last_used_at == NOW + timedelta(seconds=2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_outlives_the_team_it_names(team: Team, key: VirtualKey):
+    gone = row("a", team_id=team.pk, key_id=key.pk, caller_name="blue key")
+    number = team.pk
+    team.delete()
+    usage_rows.write([gone, row("b", caller_name="other")])
+    written = UsageRecord.objects.get(call_id="a")
+    assert (written.team_id, written.key_id, written.caller_name) == (None, None, "blue key")
+    assert UsageRecord.objects.filter(call_id="b").exists()
+    assert not Team.objects.filter(pk=number).exists()
+
+
+@pytest.mark.django_db
+def test_texts_and_numbers_are_bounded_to_what_the_columns_hold():
+    strange = row(
+        "a",
+        model="m" * 5000,
+        error_message="NUL \x00 and \ud800",
+        cost=Decimal("1e30"),
+        duration_ms=2**40,
+        warnings=["\x00w"] * 99,
+        usage={
+            "prompt_tokens": 1,
+            "note": "text",
+            "deep": {"deeper": {"deepest": 1}, "n": 2},
+            "huge": 10**400,
+        },
+    )
+    usage_rows.write([strange])
+    written = UsageRecord.objects.get(call_id="a")
+    assert len(written.model) == 200
+    assert written.error_message == "NUL  and ?"
+    assert written.cost == usage_rows.MOST_DOLLARS
+    assert written.warnings[0] == "w"
+    assert written.usage == {"prompt_tokens": 1, "deep": {"n": 2}}
+
+
+def test_an_unknown_price_is_never_a_silent_zero():
+    tokens = Tokens(input=1000, output=10)
+    assert cost_of(tokens, None, None) is None
+    assert cost_of(tokens, Decimal("0.001"), None) is None
+    assert cost_of(Tokens(input=1000), Decimal("0.001"), None) == Decimal("1.000")
+    assert cost_of(tokens, Decimal("0.0000001"), Decimal("0.0000004")) == Decimal("0.0001040")
+    assert cost_of(tokens, Decimal(0), Decimal(0)) == 0
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["prompt_tokens", "completion_tokens", "prompt_tokens_details", "x"]),
+        st.none() | st.booleans() | st.integers() | st.text() | st.dictionaries(st.text(), st.integers()),
+    )
+)
+def test_any_usage_object_of_a_provider_can_be_counted(reported: dict[str, Any]):
+    tokens = Tokens.of(reported)
+    assert min(tokens.input, tokens.output, tokens.cached, tokens.reasoning) >= 0
+    assert max(tokens.input, tokens.output) <= usage_rows.MOST_TOKENS
+
+
+def test_a_text_nobody_counted_is_estimated_upwards():
+    assert [usage.estimated_tokens(n) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_rows_recorded_before_the_end_are_written_by_the_end():
+    ledger = Ledger()
+    ledger.start()
+    for number in range(1200):
+        ledger.record(row(f"call {number}"))
+    await ledger.stop()
+    assert len(ledger) == 0
+    assert await UsageRecord.objects.acount() == 1200
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_rows_appear_soon_without_anybody_asking():
+    ledger = Ledger()
+    ledger.start()
+    began = asyncio.get_running_loop().time()
+    ledger.record(row("a"))
+    while not await UsageRecord.objects.aexists():
+        assert asyncio.get_running_loop().time() - began < 5
+        await asyncio.sleep(0.02)
+    await ledger.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_rows_wait_in_order_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch):
+    ledger = Ledger()
+    for name in "abc":
+        ledger.record(row(name))
+    with monkeypatch.context() as away:
+        away.setattr(usage_rows, "_insert", _refuse)
+        assert await ledger.flush() is False
+        assert len(ledger) == 3
+    assert await ledger.flush() is True
+    assert [record.call_id async for record in UsageRecord.objects.order_by("pk")] == ["a", "b", "c"]
+
+
+def _refuse(_: object) -> None:
+    raise OperationalError("the database is away")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_flush_that_is_cancelled_loses_and_doubles_nothing():
+    ledger = Ledger()
+    for number in range(300):
+        ledger.record(row(f"call {number}"))
+    task = asyncio.get_running_loop().create_task(ledger.flush())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await ledger.flush() is True
+    assert await UsageRecord.objects.acount() == 300
+
+
+def test_a_full_ledger_says_what_it_loses(caplog: pytest.LogCaptureFixture):
+    ledger = Ledger(most_waiting=2)
+    for name in "abcde":
+        ledger.record(row(name))
+    assert len(ledger) == 2
+    assert "usage rows lost because the database is away: 2" in caplog.text
