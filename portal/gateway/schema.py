@@ -1,0 +1,93 @@
+"""Chat completions as the API's own documentation describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"type": "string", "enum": ["system", "developer", "user", "assistant", "tool", "function"]},
+        "content": {
+            "nullable": True,
+            "oneOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["type"],
+                        "properties": {"type": {"type": "string", "example": "text"}},
+                        "additionalProperties": True,
+                    },
+                    "description": "Parts: text, image_url, input_audio, file. A file part names a managed "
+                    'file as {"type": "file", "file": {"file_id": "file-…"}}.',
+                },
+            ],
+        },
+        "tool_calls": {"type": "array", "items": {"type": "object"}},
+        "tool_call_id": {"type": "string"},
+    },
+    "additionalProperties": True,
+}
+
+CHAT_REQUEST: dict[str, Any] = {
+    "application/json": {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {"type": "string", "description": "A public model name."},
+            "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+            "stream": {"type": "boolean", "default": False},
+            "stream_options": {"type": "object", "properties": {"include_usage": {"type": "boolean"}}},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+            "top_p": {"type": "number", "minimum": 0, "maximum": 1},
+            "max_completion_tokens": {"type": "integer", "minimum": 1},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "n": {"type": "integer", "minimum": 1},
+            "stop": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            "seed": {"type": "integer"},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "tool_choice": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+            "response_format": {"type": "object"},
+            "reasoning_effort": {"type": "string"},
+            "metadata": {"type": "object"},
+            "user": {"type": "string"},
+            "drop_params": {
+                "type": "boolean",
+                "description": "Leave out what the serving provider does not support, instead of refusing "
+                "the request. What was left out is named in the x-portico-warnings header.",
+            },
+            "extra_body": {"type": "object", "description": "Parameters of the provider's own."},
+        },
+        "additionalProperties": True,
+    }
+}
+
+CHAT_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"type": "string", "example": "chat.completion"},
+        "created": {"type": "integer"},
+        "model": {"type": "string"},
+        "choices": {"type": "array", "items": {"type": "object"}},
+        "usage": {"type": "object"},
+    },
+}
+
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": "string", "nullable": True},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}

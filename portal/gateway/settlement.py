@@ -1,0 +1,155 @@
+"""One call's row in the ledger, filled while the call runs and handed over exactly once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from portal.services import usage
+from portal.services.access import Caller
+from portal.services.catalog import DeploymentPlan
+from portal.services.usage import Tokens, UsageRow
+from providers.errors import PorticoError
+
+CLIENT_LEFT = 499
+"""nginx's status for a caller who went away before the answer was complete."""
+TEXT_FIELDS = ("content", "text", "tool_calls", "function", "arguments")
+
+
+class Settlement:
+    """Attempts, tokens and cost of one call. `row.call_id` is ours, so that no caller's id counts money."""
+
+    __slots__ = ("_began", "_body", "_done", "_plan", "row")
+
+    def __init__(self, *, caller: Caller, body: Mapping[str, Any], request_id: str, endpoint: str) -> None:
+        self._body = body
+        self._began = time.monotonic()
+        self._done = False
+        self._plan: DeploymentPlan | None = None
+        self.row = UsageRow(
+            call_id=f"call_{random.getrandbits(96):024x}",
+            request_id=request_id,
+            started_at=datetime.now(UTC),
+            endpoint=endpoint,
+            status=0,
+            team_id=caller.team_id,
+            key_id=caller.key_id,
+            user_id=caller.user_id,
+            caller_name=caller.name,
+            model=body["model"],
+            is_stream=bool(body.get("stream")),
+        )
+
+    def begin_attempt(self, plan: DeploymentPlan) -> None:
+        """From now on this deployment is the one that served the call."""
+        row = self.row
+        self._plan = plan
+        row.deployment_id = plan.deployment_id
+        row.provider = plan.provider.name
+        row.provider_model = plan.provider_model
+        row.account_name = plan.account_name
+
+    def end_attempt(self, began: float, status: int, code: str = "") -> None:
+        """`began` by time.monotonic(); `status` 200 or that of the error the attempt ended with."""
+        assert self._plan is not None
+        self.row.attempts.append(
+            {
+                "deployment": self._plan.deployment_id,
+                "provider": self._plan.provider.name,
+                "status": status,
+                "code": code,
+                "ms": _milliseconds(began),
+            }
+        )
+
+    def note_first_token(self) -> None:
+        self.row.first_token_ms = _milliseconds(self._began)
+
+    def succeed(self, answer: Mapping[str, Any]) -> Decimal | None:
+        """Settles a whole answer and returns what it cost."""
+        reported = answer.get("usage")
+        return self._settle(200, reported, 0 if reported else answer_characters(answer))
+
+    def complete(self, reported: object, characters: int) -> None:
+        """Settles a stream that came to its end; see _count for the arguments."""
+        self._settle(200, reported, characters)
+
+    def fail(self, error: PorticoError, reported: object = None, characters: int | None = None) -> None:
+        """Settles a call that ended with an error. Without arguments nothing was used."""
+        self._settle(error.status, reported, characters, error.code, error.message)
+
+    def leave(self, reported: object = None, characters: int = 0) -> None:
+        """Settles a call whose caller went away, after an estimate of what was asked when nobody counted."""
+        said = characters if self._plan is not None else None
+        self._settle(CLIENT_LEFT, reported, said, "client_disconnected")
+
+    def _settle(
+        self, status: int, reported: object, characters: int | None, code: str = "", message: str = ""
+    ) -> Decimal | None:
+        row = self.row
+        if self._done:
+            return row.cost
+        self._done = True
+        row.status, row.error_code, row.error_message = status, code, message
+        row.duration_ms = _milliseconds(self._began)
+        self._count(reported, characters)
+        usage.record(row)
+        return row.cost
+
+    def _count(self, reported: object, characters: int | None) -> None:
+        """`reported`: the provider's `usage`; without one, `characters` of output give an estimate (None:
+        the call reached no provider)."""
+        row = self.row
+        if isinstance(reported, dict) and reported:
+            tokens = Tokens.of(reported)
+            row.usage = reported
+        elif characters is not None:
+            row.is_estimated = True
+            tokens = Tokens(
+                input=usage.estimated_tokens(_characters(self._body.get("messages"))),
+                output=usage.estimated_tokens(characters),
+            )
+        else:
+            return
+        row.input_tokens, row.output_tokens = tokens.input, tokens.output
+        row.cached_tokens, row.reasoning_tokens = tokens.cached, tokens.reasoning
+        if self._plan is not None:
+            row.cost = usage.cost_of(tokens, self._plan.input_cost, self._plan.output_cost)
+
+
+def answer_characters(answer: Mapping[str, Any], part: str = "message") -> int:
+    """Characters of text and tool arguments in an answer or (`part="delta"`) in one chunk of a stream."""
+    total = 0
+    for choice in answer.get("choices") or ():
+        said = choice.get(part) or {}
+        for name in ("content", "reasoning_content", "refusal"):
+            text = said.get(name)
+            if isinstance(text, str):
+                total += len(text)
+        for call in said.get("tool_calls") or ():
+            total += len((call.get("function") or {}).get("arguments") or "")
+    return total
+
+
+def _characters(value: object) -> int:
+    """Characters of all texts in the messages; bytes written as base64 are no text."""
+    match value:
+        case str():
+            return len(value)
+        case list():
+            return sum(_characters(item) for item in value)
+        case dict():
+            return sum(
+                _characters(value.get(name))
+                for name in ("content", "text", "tool_calls", "function", "arguments")
+            )
+        case _:
+            return 0
+
+
+def _milliseconds(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)
