@@ -15,6 +15,8 @@ from portal import crypto, env
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("PORTICO_DATA_DIR", "data")).absolute()
 DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+if DATA_DIR.stat().st_mode & 0o077:
+    DATA_DIR.chmod(0o700)
 
 DEBUG = False
 SECRET_KEY = env.secret("PORTICO_SECRET_KEY") or crypto.generated(
@@ -34,6 +36,7 @@ SECURE_COOKIES = env.flag("PORTICO_SECURE_COOKIES", default=PUBLIC_URL.startswit
 
 MAX_UPLOAD_BYTES = env.integer("PORTICO_MAX_UPLOAD_BYTES", 8 * 2**30, minimum=1)
 MAX_BODY_BYTES = env.integer("PORTICO_MAX_BODY_BYTES", 128 * 2**20, minimum=1024)
+METRICS_NEED_KEY = env.flag("PORTICO_METRICS_NEED_KEY")
 FETCH_ALLOW = env.text("PORTICO_FETCH_ALLOW")
 LOG_LEVEL = env.choice("PORTICO_LOG_LEVEL", {"DEBUG", "INFO", "WARNING", "ERROR"}, "INFO")
 REFRESH_SECONDS = 0.4
@@ -88,6 +91,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "portal.dashboard.context.page",
             ],
+            "libraries": {"portico": "portal.dashboard.tags"},
         },
     },
 ]
@@ -127,9 +131,9 @@ STORAGES: dict[str, Any] = {
     "staticfiles": {"BACKEND": "portal.statics.HashedFiles"},
 }
 
-CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL") or "filesystem://"
+CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL") or "filesystem://localhost"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-if CELERY_BROKER_URL == "filesystem://":
+if CELERY_BROKER_URL.startswith("filesystem:"):
     _broker = DATA_DIR / "broker"
     for _folder in ("messages", "control"):
         (_broker / _folder).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -196,7 +200,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.text("PORTICO_STATIC_DIR") or DATA_DIR / "static").absolute()
 SERVESTATIC_USE_MANIFEST = True
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = False
 APPEND_SLASH = True
@@ -218,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["portal.api.docs.one_address_each"],
 }
 
 LOGGING: dict[str, Any] = {
