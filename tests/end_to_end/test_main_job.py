@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.conftest import GEMINI, GPT
 from tests.fakes import samples
-from tests.fakes.server import FakeServers
+from tests.fakes.server import Control, FakeServers
 
 pytestmark = pytest.mark.xdist_group("product")
 
@@ -60,6 +60,10 @@ def eventually(check: Callable[[], bool], seconds: float = COPY_SECONDS) -> bool
             return True
         time.sleep(0.1)
     return check()
+
+
+def is_gone(control: Control, sha: str) -> bool:
+    return all(file["gone"] for file in control.files() if file["sha256"] == sha)
 
 
 def received(answer: str | None, name: str) -> bool:
@@ -158,9 +162,7 @@ def test_deleting_removes_every_copy_upstream(
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model=GPT, messages=question(file_id))
     for control in (fakes.gemini, fakes.openai):
-        assert eventually(
-            lambda control=control: all(file["gone"] for file in control.files() if file["sha256"] == sha)
-        ), control.files()
+        assert eventually(partial(is_gone, control, sha)), control.files()
     assert max(fakes.gemini.uploads().get(("main", sha), 0), 1) == 1
 
 

@@ -1,0 +1,26 @@
+"""Google AI Studio: Gemini's generateContent and Files API."""
+
+from __future__ import annotations
+
+from providers.gemini import media, spec
+from providers.gemini.chat_errors import from_error
+from providers.gemini.chat_request import to_chat
+from providers.gemini.chat_response import from_chat, open_stream
+from providers.gemini.models import list_models
+from providers.gemini.verbs import GeminiFiles
+from providers.types import Provider
+
+PROVIDER = Provider(
+    name="gemini",
+    title="Google AI Studio",
+    fields=spec.ACCOUNT_FIELDS,
+    prefixes=("gemini",),
+    delivery=media.delivery,
+    takes_url=media.takes_url,
+    to_chat=to_chat,
+    from_chat=from_chat,
+    open_stream=open_stream,
+    from_error=from_error,
+    list_models=list_models,
+    files=GeminiFiles(),
+)
