@@ -1,4 +1,4 @@
-"""Runs every benchmark: `make bench`, or one with `python -m benchmarks NAME`. Each prints a table, writes JSON."""
+"""Runs every benchmark (`make bench`), or one: `python -m benchmarks NAME`. Prints tables, writes JSON."""
 
 from __future__ import annotations
 
