@@ -1,0 +1,176 @@
+"""The outermost guard, raw ASGI: decides on key, verb, size and framing before a byte of the body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from django.conf import settings
+
+from portal.rest import metrics
+from portal.rest.errors import error_answer, from_exception
+from portal.rest.exchange import Exchange
+from portal.rest.request import ApiRequest, ClientGone, Message, Receive, Scope, Send
+from portal.rest.routes import Route, find_route, is_api_shaped, is_page
+from portal.rest.sessions import caller_of_session, has_session
+from portal.rest.views import PUBLIC
+from portal.services.access import KEY_HEADERS, Caller, authenticate
+from providers.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PorticoError,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PAGE_BODY_BYTES = 10 * 2**20
+SMALL_BODY_BYTES = 2**20
+"""For verbs whose body nobody reads."""
+UPLOAD_OVERHEAD_BYTES = 2**20
+"""What a form may need around a file of the largest size."""
+ONCE = frozenset({"content-length", "content-type", "host", "transfer-encoding", *KEY_HEADERS})
+"""Headers that must not be sent twice: whoever reads the other copy would see another request."""
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+CLIENT_CLOSED = 499
+"""What metrics count for a client that left before its answer began."""
+
+
+class Ingress:
+    """Sends API requests to one handler and pages to another.
+
+    An API request reaches its handler with `portico.route`, `portico.headers`, `portico.request_id` and
+    `portico.caller` in its scope. Whatever fails on the way is answered here, in one shape.
+    """
+
+    def __init__(self, api: App, pages: App) -> None:
+        self.api = api
+        self.pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        began_at = time.perf_counter()
+        request_id = scope["portico.request_id"] = f"req_{os.urandom(16).hex()}"
+        stamp = request_id.encode()
+        exchange = Exchange(receive, send, [(b"x-request-id", stamp), (b"x-litellm-call-id", stamp)])
+        route = None
+        try:
+            route = find_route(scope["path"])
+            if route is not None or is_api_shaped(scope["path"]):
+                await self._serve_api(scope, exchange, route)
+            else:
+                await self._serve_page(scope, exchange)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            if exchange.status is not None:
+                raise
+            message = "The server is shutting down. Try again."
+            await _refuse(exchange, Unavailable(message, code="shutting_down", retry_after=1))
+        except Exception as exception:  # the door of the API: every failure gets its answer here
+            if exchange.status is not None:
+                # Let the server break the connection, so that nobody takes the answer for whole.
+                raise
+            await _refuse(exchange, from_exception(exception, request_id))
+        finally:
+            template = route.template if route else "other"
+            status = CLIENT_CLOSED if exchange.status is None else exchange.status
+            metrics.observe(scope["method"], template, status, time.perf_counter() - began_at)
+
+    async def _serve_api(self, scope: Scope, exchange: Exchange, route: Route | None) -> None:
+        headers = scope["portico.headers"] = _headers(scope)
+        exchange.announce(headers)
+        method = scope["method"]
+        if _is_for_the_page(scope, headers):
+            await _send_to_page(scope, exchange)
+            return
+        if route is None:
+            raise NotFound(f"Nothing is served at {method} {scope['path'][:200]}.", code="unknown_route")
+        if method not in route.methods:
+            error = MethodNotAllowed(f"{method} is not possible here; use {' or '.join(route.methods)}.")
+            error.headers["allow"] = ", ".join(route.methods)
+            raise error
+        _check_framing(headers)
+        scope["portico.route"] = route
+        if method != "OPTIONS" and route.view_class.permission_for(method) != PUBLIC:
+            scope["portico.caller"] = await _caller(scope, headers, route)
+        exchange.allow(_body_limit(method, route))
+        await self.api(scope, exchange.receive, exchange.send)
+
+    async def _serve_page(self, scope: Scope, exchange: Exchange) -> None:
+        headers = _headers(scope)
+        _check_framing(headers)
+        exchange.announce(headers)
+        exchange.allow(PAGE_BODY_BYTES)
+        await self.pages(scope, exchange.receive, exchange.send)
+
+
+async def _caller(scope: Scope, headers: dict[str, str], route: Route) -> Caller:
+    may_be_a_person = route.view_class.allows_session and scope["path"].startswith("/v1/")
+    if may_be_a_person and not any(name in headers for name in KEY_HEADERS) and "cookie" in headers:
+        request = ApiRequest(scope, _nothing)
+        if has_session(request):
+            return await caller_of_session(request)
+    return await authenticate(headers)
+
+
+async def _nothing() -> Message:
+    raise AssertionError("nobody reads a body before its caller is known")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Names in lower case. Raises InvalidRequest where two readers could see two different requests."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in headers:
+            if name in ONCE:
+                raise InvalidRequest(f"The header {name} was sent more than once.")
+            headers[name] = f"{headers[name]}{'; ' if name == 'cookie' else ','}{value}"
+        elif "_" not in name:
+            headers[name] = value
+    return headers
+
+
+def _check_framing(headers: dict[str, str]) -> None:
+    if headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
+        raise UnsupportedMedia("Compressed request bodies are not accepted; send the body as it is.")
+
+
+def _body_limit(method: str, route: Route) -> int:
+    if method not in METHODS_WITH_BODY:
+        return SMALL_BODY_BYTES
+    limit: int = getattr(settings, route.view_class.body_limit)
+    return limit + UPLOAD_OVERHEAD_BYTES if route.view_class.streams_body else limit
+
+
+def _is_for_the_page(scope: Scope, headers: dict[str, str]) -> bool:
+    """A browser that typed a page's address without its last slash."""
+    return (
+        scope["method"] in {"GET", "HEAD"}
+        and "text/html" in headers.get("accept", "")
+        and not scope["path"].startswith("/v1/")
+        and not any(name in headers for name in KEY_HEADERS)
+        and is_page(f"{scope['path']}/")
+    )
+
+
+async def _send_to_page(scope: Scope, exchange: Exchange) -> None:
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    place = quote(f"{scope['path']}/").encode() + query
+    headers = [(b"location", place), (b"content-length", b"0")]
+    await exchange.send({"type": "http.response.start", "status": 302, "headers": headers})
+    await exchange.send({"type": "http.response.body"})
+
+
+async def _refuse(exchange: Exchange, error: PorticoError) -> None:
+    status, headers, body = error_answer(error)
+    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+    await exchange.send({"type": "http.response.body", "body": body})

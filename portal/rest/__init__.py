@@ -1,0 +1,1 @@
+"""What every API view shares: requests, answers, errors, bodies, routes."""
