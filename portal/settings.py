@@ -10,7 +10,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from portal import crypto, env
+from portal import crypto, env, storages
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("PORTICO_DATA_DIR", "data")).absolute()
@@ -129,6 +129,7 @@ STORAGES: dict[str, Any] = {
         "OPTIONS": {"location": DATA_DIR / "files"},
     },
     "staticfiles": {"BACKEND": "portal.statics.HashedFiles"},
+    **storages.from_environment(),
 }
 
 CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL") or "filesystem://localhost"

@@ -1,0 +1,1 @@
+"""The browser's pages: server-rendered, with htmx where a part of a page changes alone."""

@@ -1,0 +1,93 @@
+"""What the layout of every page shows: navigation, teams, the person. Safe for anonymous visitors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from portal.dashboard import visitor
+from portal.models import User
+
+INSTANCE = "Portico"
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    title: str
+    url: str
+    icon: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NavGroup:
+    title: str
+    items: list[NavItem]
+
+
+# title, name of the URL, icon, the right that shows it
+NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str | None], ...]], ...] = (
+    ("", (("Overview", "overview", "layout-dashboard", None),)),
+    (
+        "Build",
+        (
+            ("Files", "files", "files", "files.read"),
+            ("Playground", "playground", "message-square-text", "playground.use"),
+            ("Keys", "keys", "key-round", "keys.read"),
+            ("Models", "models", "boxes", "models.read"),
+        ),
+    ),
+    (
+        "Manage",
+        (
+            ("Providers", "providers", "plug", "accounts.read"),
+            ("Raw records", "admin:index", "database", "records.change"),
+        ),
+    ),
+)
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """The context processor. Error pages are rendered with it too, so it asks for nothing it need not."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User) or not user.is_authenticated:
+        return {"page": {"instance": INSTANCE, "signed_in": False}}
+    return {
+        "page": {
+            "instance": INSTANCE,
+            "signed_in": True,
+            "person": str(user),
+            "initials": _initials(str(user)),
+            "role": user.get_role_display(),
+            "team": visitor.team_of(request),
+            "teams": visitor.teams_of(request),
+            "nav": _navigation(request),
+        }
+    }
+
+
+def _navigation(request: HttpRequest) -> list[NavGroup]:
+    groups = []
+    for title, entries in NAVIGATION:
+        items = [
+            _item(request, label, name, icon)
+            for label, name, icon, action in entries
+            if action is None or visitor.may(request, action)
+        ]
+        if items:
+            groups.append(NavGroup(title, items))
+    return groups
+
+
+def _item(request: HttpRequest, label: str, name: str, icon: str) -> NavItem:
+    url = reverse(name)
+    is_current = request.path == url if url == "/" else request.path.startswith(url)
+    return NavItem(label, url, icon, is_current)
+
+
+def _initials(name: str) -> str:
+    words = [word for word in name.replace("@", " ").replace(".", " ").split() if word]
+    return "".join(word[0] for word in words[:2]).upper()

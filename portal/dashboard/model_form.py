@@ -1,0 +1,142 @@
+"""The form of a deployment: provider model, public name, defaults, prices and limits."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, TypedDict, cast
+
+from django import forms
+from django.db.models import QuerySet
+
+from portal.models import Deployment, ProviderAccount
+from portal.services.models import DeploymentSettings
+
+MILLION = Decimal(1_000_000)
+PRICES = {"input_price": "input_cost_per_token", "output_price": "output_cost_per_token"}
+NUMBERS = ("order", "weight", "rpm", "tpm")
+DROP = {"": None, "yes": True, "no": False}
+DROP_CHOICES = (("", "As the instance is set"), ("yes", "Drop them"), ("no", "Refuse the request"))
+
+
+class Names(TypedDict):
+    provider_model: str
+    model_name: str
+
+
+class ModelForm(forms.Form):
+    """One way to serve one public name. An empty account stands for the new one typed beside it."""
+
+    account = forms.ModelChoiceField(
+        ProviderAccount.objects.none(), required=False, empty_label="New account…", label="Account"
+    )
+    provider_model = forms.CharField(
+        max_length=300,
+        label="Provider model",
+        help_text="The provider's own model id.",
+        widget=forms.TextInput(
+            attrs={"list": "provider-models", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    model_name = forms.CharField(
+        max_length=200,
+        required=False,
+        label="Name for clients",
+        help_text="What callers send as model. Blank: the same as the provider model.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    input_price = forms.DecimalField(
+        required=False, min_value=Decimal(0), label="Input price", help_text="Dollars per million tokens."
+    )
+    output_price = forms.DecimalField(
+        required=False, min_value=Decimal(0), label="Output price", help_text="Dollars per million tokens."
+    )
+    order = forms.IntegerField(
+        required=False, min_value=1, label="Order", help_text="Lower numbers are asked first."
+    )
+    weight = forms.IntegerField(
+        required=False, min_value=0, label="Weight", help_text="Share of calls among equal orders."
+    )
+    rpm = forms.IntegerField(required=False, min_value=1, label="Requests per minute")
+    tpm = forms.IntegerField(required=False, min_value=1, label="Tokens per minute")
+    drop_params = forms.ChoiceField(
+        choices=DROP_CHOICES, required=False, label="Parameters the provider does not know"
+    )
+    params = forms.JSONField(
+        required=False,
+        label="Default parameters",
+        help_text='JSON, for example {"temperature": 0.2}. What callers send wins.',
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+    )
+
+    ESSENTIALS = ("provider_model", "model_name")
+
+    def __init__(
+        self,
+        *args: Any,
+        accounts: QuerySet[ProviderAccount],
+        deployment: Deployment | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["account"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        choice.queryset = accounts
+        if deployment:
+            choice.required, choice.empty_label = True, None
+            self.initial = initial_of(deployment)
+        else:
+            self.initial = {"account": accounts.first()}
+
+    @property
+    def essentials(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.ESSENTIALS]
+
+    @property
+    def extras(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if name not in (*self.ESSENTIALS, "account")]
+
+    @property
+    def opens_extras(self) -> bool:
+        """Is something set or wrong in the part that is folded away at first?"""
+        names = [field.name for field in self.extras]
+        return any(name in self.errors or self.initial.get(name) for name in names)
+
+    def clean_params(self) -> dict[str, Any]:
+        value = self.cleaned_data["params"]
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise forms.ValidationError("Enter a JSON object, in braces.")
+        return value
+
+    def settings(self) -> DeploymentSettings:
+        """What the model services take beyond account and names."""
+        values: dict[str, Any] = {name: self.cleaned_data[name] for name in NUMBERS}
+        for ours, theirs in PRICES.items():
+            price = self.cleaned_data[ours]
+            values[theirs] = None if price is None else price / MILLION
+        values["drop_params"] = DROP[self.cleaned_data["drop_params"]]
+        values["params"] = self.cleaned_data["params"]
+        return cast("DeploymentSettings", values)
+
+    def names(self) -> Names:
+        provider_model = self.cleaned_data["provider_model"]
+        return {
+            "provider_model": provider_model,
+            "model_name": self.cleaned_data["model_name"] or provider_model,
+        }
+
+
+def initial_of(deployment: Deployment) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(deployment, name) for name in NUMBERS}
+    for ours, theirs in PRICES.items():
+        price = getattr(deployment, theirs)
+        values[ours] = None if price is None else (price * MILLION).normalize()
+    drop = {value: word for word, value in DROP.items()}[deployment.drop_params]
+    return values | {
+        "account": deployment.account_id,
+        "provider_model": deployment.provider_model,
+        "model_name": deployment.model.name,
+        "drop_params": drop,
+        "params": deployment.params or None,
+    }

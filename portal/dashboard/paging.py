@@ -1,0 +1,47 @@
+"""Keyset pages: the next one begins behind a row, so that long lists stay quick and nothing shows twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model, Q, QuerySet
+
+Row = TypeVar("Row", bound=Model)
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[Row]):
+    """Rows of one page and the cursor of the next, empty on the last."""
+
+    rows: list[Row]
+    next: str
+
+
+def slice_of(rows: QuerySet[Row], after: str, *, size: int = PAGE_SIZE) -> Slice[Row]:
+    """Newest first, by `created_at` and primary key. A cursor that is not ours means the first page."""
+    behind = _behind(after)
+    if behind is not None:
+        rows = rows.filter(behind)
+    found = list(rows.order_by("-created_at", "-pk")[: size + 1])
+    shown = found[:size]
+    return Slice(shown, _cursor(shown[-1]) if len(found) > size else "")
+
+
+def _cursor(row: Any) -> str:
+    return f"{row.created_at.astimezone(UTC).isoformat()}~{row.pk}"
+
+
+def _behind(cursor: str) -> Q | None:
+    moment, mark, pk = cursor.partition("~")
+    if not mark or "\0" in pk:
+        return None
+    try:
+        created_at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    if created_at.tzinfo is None:
+        return None
+    return Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk)

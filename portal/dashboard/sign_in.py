@@ -1,0 +1,123 @@
+"""Getting in and out: the one-time set-up link, sign-in by e-mail, sign-out, the team switcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import login
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal.dashboard import attempts
+from portal.dashboard.answers import add_problem
+from portal.dashboard.visitor import TEAM, page, teams_of
+from portal.services import setup
+from providers.errors import NotFound, PorticoError
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail and password. After too many failures it asks for patience before it looks at the password."""
+
+    error_messages = {
+        "invalid_login": "This e-mail address and password do not match an active account.",
+        "inactive": "This account is switched off.",
+        "too_many": "Too many failed attempts. Try again in %(minutes)d minutes.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "E-mail"
+        self.fields["username"].widget = forms.EmailInput(
+            attrs={"autocomplete": "username", "autofocus": True, "maxlength": 254}
+        )
+
+    def clean_username(self) -> str:
+        return str(self.cleaned_data["username"]).lower()
+
+    def clean(self) -> dict[str, Any]:
+        email = self.cleaned_data.get("username", "")
+        if attempts.are_exhausted(self.request, email):
+            raise forms.ValidationError(
+                self.error_messages["too_many"], code="too_many", params={"minutes": attempts.MINUTES}
+            )
+        try:
+            cleaned = super().clean()
+        except forms.ValidationError:
+            attempts.count(self.request, email)
+            raise
+        attempts.forget(self.request, email)
+        return cleaned
+
+
+class SetupForm(forms.Form):
+    name = forms.CharField(
+        max_length=150,
+        required=False,
+        label="Your name",
+        widget=forms.TextInput(attrs={"autocomplete": "name", "autofocus": True}),
+    )
+    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "username"}))
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=1024,
+        help_text="At least 12 characters.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
+class SignIn(LoginView):
+    template_name = "registration/login.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(is_new=setup.is_needed(), **kwargs)
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def set_up(request: HttpRequest, token: str) -> HttpResponse:
+    """Makes the owner and signs them in. A used or unknown link shows where a new one comes from."""
+    if not setup.is_valid(token):
+        return _closed(request)
+    form = SetupForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            owner = setup.claim(token=token, **form.cleaned_data)
+        except NotFound:
+            return _closed(request)
+        except PorticoError as error:
+            add_problem(form, error)
+        else:
+            login(request, owner, backend=BACKEND)
+            return redirect("overview")
+    return render(request, "registration/setup.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _closed(request: HttpRequest) -> HttpResponse:
+    context = {"is_needed": setup.is_needed()}
+    return render(request, "registration/setup_closed.html", context, status=404)
+
+
+@require_POST
+@page()
+def switch_team(request: HttpRequest) -> HttpResponse:
+    """Only teams of one's own can be chosen; anything else changes nothing."""
+    chosen = request.POST.get("team", "")
+    team = next((team for team in teams_of(request) if str(team.pk) == chosen), None)
+    if team is not None:
+        request.session[TEAM] = team.pk
+    target = request.POST.get("next", "/")
+    is_ours = url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()})
+    return redirect(target if is_ours else "/")

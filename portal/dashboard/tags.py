@@ -1,0 +1,145 @@
+"""Template tags and filters: icons, sizes, times, how the state of a copy looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+
+from django import template
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from lucide.templatetags.lucide import lucide
+
+from files.models import ProviderFileMapping
+from providers.registry import PROVIDERS
+
+register = template.Library()
+
+UNITS = ("B", "KB", "MB", "GB", "TB")
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+@lru_cache(maxsize=512)
+def _icon(name: str, classes: str) -> str:
+    return str(lucide(name, size=None, **{"class": classes, "aria-hidden": "true"}))
+
+
+@register.simple_tag
+def icon(name: str, modifier: str = "") -> SafeString:
+    """A Lucide icon, hidden from screen readers: what it means stands beside it in words."""
+    return mark_safe(_icon(str(name), f"icon {modifier}".strip()))  # noqa: S308 - from the package, not from users
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes as people read them: `4.8 MB`."""
+    value, unit = float(count or 0), 0
+    while value >= 1000 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {UNITS[unit]}"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long since: `8 h ago`."""
+    if moment is None:
+        return "never"
+    seconds = (timezone.now() - moment).total_seconds()
+    return "just now" if seconds < MINUTE else f"{_span(seconds)} ago"
+
+
+@register.filter
+def left(moment: datetime | None) -> str:
+    """How long until: `47 h left`."""
+    if moment is None:
+        return "never"
+    seconds = (moment - timezone.now()).total_seconds()
+    return "expired" if seconds <= 0 else f"{_span(max(seconds, MINUTE))} left"
+
+
+def _span(seconds: float) -> str:
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min"
+    if seconds < 2 * DAY:
+        return f"{seconds // HOUR:.0f} h"
+    return f"{seconds // DAY:.0f} d"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown: its word, its colour, its icon. Never colour alone."""
+
+    word: str
+    tone: str
+    icon: str
+    motion: str = "small"
+
+
+STATES = ProviderFileMapping.State
+LOOKS: dict[str, Look] = {
+    STATES.PENDING: Look("Waiting", "info", "clock"),
+    STATES.UPLOADING: Look("Uploading", "info", "loader-circle", "small spin"),
+    STATES.PROCESSING: Look("Processing", "info", "loader-circle", "small spin"),
+    STATES.ACTIVE: Look("Ready", "ok", "circle-check"),
+    STATES.FAILED: Look("Failed", "bad", "circle-x"),
+    STATES.EXPIRED: Look("Expired", "warn", "clock"),
+    STATES.DELETING: Look("Deleting", "", "trash-2"),
+}
+
+
+@register.filter
+def look(copy: ProviderFileMapping) -> Look:
+    """A copy's state as shown; one past its end is expired whether or not the sweep has seen it."""
+    if copy.state == STATES.ACTIVE and not copy.is_usable(timezone.now()):
+        return LOOKS[STATES.EXPIRED]
+    return LOOKS[copy.state]
+
+
+TYPE_ICONS = (
+    ("image/", "file-image"),
+    ("video/", "file-video-camera"),
+    ("audio/", "file-headphone"),
+    ("text/csv", "file-spreadsheet"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml", "file-spreadsheet"),
+    ("application/json", "file-braces"),
+    ("application/jsonl", "file-braces"),
+    ("application/x-ndjson", "file-braces"),
+    ("text/", "file-text"),
+    ("application/pdf", "file-text"),
+)
+
+
+@register.filter
+def type_icon(media_type: str) -> str:
+    return next((name for prefix, name in TYPE_ICONS if media_type.startswith(prefix)), "file")
+
+
+@register.filter
+def provider_title(name: str) -> str:
+    """`gemini` → `Google AI Studio`; the bare name where this version does not know it."""
+    return PROVIDERS[name].title if name in PROVIDERS else name
+
+
+@register.filter
+def per_million(price: Decimal | None) -> str:
+    """Dollars per token as dollars per million tokens."""
+    return "–" if price is None else f"{float(price) * 1_000_000:.4g}"
+
+
+@register.filter
+def dollars(amount: Decimal | None) -> str:
+    """`$0.0793`; a dash where the price is unknown."""
+    if amount is None:
+        return "–"
+    return f"${amount:,.2f}" if amount == 0 or amount >= 1 else f"${amount:.4f}"
+
+
+@register.filter
+def short(count: int) -> str:
+    """Large counts in few characters: `12.4k`, `3.1M`."""
+    for limit, unit in ((1_000_000_000, "B"), (1_000_000, "M"), (10_000, "k")):
+        if count >= limit:
+            return f"{count / (1000 if unit == 'k' else limit):.1f}{unit}"
+    return f"{count:,}"

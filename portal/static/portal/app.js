@@ -1,0 +1,187 @@
+// What every page shares: theme switch, copy buttons, dialogs, shortcuts, toasts, polite polling.
+
+const THEMES = ["system", "light", "dark"];
+
+function currentTheme() {
+  return document.documentElement.dataset.theme ?? "system";
+}
+
+function setTheme(theme) {
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  try {
+    if (theme === "system") localStorage.removeItem("theme");
+    else localStorage.setItem("theme", theme);
+  } catch {
+    // Storage may be forbidden; the choice then lasts for this page.
+  }
+  labelThemeSwitch();
+}
+
+function labelThemeSwitch() {
+  for (const button of document.querySelectorAll("[data-theme-switch]")) {
+    button.hidden = false;
+    button.setAttribute("aria-label", `Theme: ${currentTheme()}. Switch`);
+    button.title = `Theme: ${currentTheme()}`;
+  }
+}
+
+export function toast(text) {
+  const box = document.querySelector(".toasts");
+  const item = document.createElement("div");
+  item.className = "toast";
+  item.textContent = text;
+  box.append(item);
+  setTimeout(() => item.remove(), 6000);
+}
+
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy);
+  const text = source.dataset.value ?? source.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without the right to the clipboard, the text is at least selected.
+    getSelection().selectAllChildren(source);
+    toast("Press Ctrl C to copy the marked text");
+    return;
+  }
+  const label = button.querySelector("[data-label]") ?? button;
+  const before = label.textContent;
+  label.textContent = "Copied";
+  setTimeout(() => (label.textContent = before), 1500);
+}
+
+// One dialog in the page shows whatever a link with hx-target="#dialog-body" fetches.
+const dialog = document.getElementById("dialog");
+let opener = null;
+
+function openDialog() {
+  if (!dialog.open) {
+    opener = document.activeElement;
+    dialog.showModal();
+  }
+  const first = dialog.querySelector("[autofocus]") ?? dialog.querySelector("input:not([type=hidden]), select, textarea, .button");
+  first?.focus();
+  const title = dialog.querySelector("h1, h2");
+  if (title) dialog.setAttribute("aria-label", title.textContent.trim());
+}
+
+function closeDialog() {
+  dialog.close();
+}
+
+dialog?.addEventListener("close", () => {
+  const showedSecret = dialog.querySelector("[data-reload]");
+  document.getElementById("dialog-body").replaceChildren();
+  if (showedSecret) location.reload();
+  else if (opener?.isConnected) opener.focus();
+});
+
+// Forms that destroy something ask first; without JavaScript they act at once.
+const question = document.getElementById("ask");
+let asked = null;
+
+function ask(form, submitter) {
+  asked = { form, submitter };
+  question.querySelector("[data-question]").textContent = form.dataset.confirm;
+  question.querySelector("[data-yes]").textContent = form.dataset.confirmLabel ?? "Delete";
+  question.showModal();
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  ask(form, event.submitter);
+}, true);
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("button, a, summary, [data-close]");
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+  if (!target) return;
+  if (target.dataset.copy) copy(target);
+  else if ("themeSwitch" in target.dataset) setTheme(THEMES[(THEMES.indexOf(currentTheme()) + 1) % THEMES.length]);
+  else if ("yes" in target.dataset) {
+    question.close();
+    asked.form.dataset.confirmed = "yes";
+    asked.form.requestSubmit(asked.submitter);
+    delete asked.form.dataset.confirmed;
+  } else if ("no" in target.dataset) question.close();
+  else if ("close" in target.dataset) {
+    const box = target.closest("dialog, .toast");
+    if (box?.tagName === "DIALOG") {
+      event.preventDefault();
+      closeDialog();
+    } else box?.remove();
+  }
+});
+
+document.addEventListener("change", (event) => {
+  if ("submits" in event.target.dataset) event.target.form.requestSubmit();
+});
+
+function isTyping(target) {
+  return target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+    if (location.hash === "#side") location.hash = "";
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  const wanted = { "/": "[data-search]", n: "[data-new]" }[event.key];
+  const element = wanted && document.querySelector(wanted);
+  if (!element) return;
+  event.preventDefault();
+  if (event.key === "/") element.focus();
+  else element.click();
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "dialog-body") openDialog();
+});
+
+// The server sends the problems of a form alone; the fields they belong to are marked here.
+document.addEventListener("htmx:oobAfterSwap", (event) => {
+  const { id } = event.detail.target;
+  if (!id.endsWith("_errors")) return;
+  const field = document.getElementById(id.slice(0, -"_errors".length));
+  const problem = document.getElementById(id)?.querySelector(".errorlist");
+  if (!field) return;
+  if (problem) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+  const described = (field.getAttribute("aria-describedby") ?? "").split(" ").filter((name) => name && !name.endsWith("_error"));
+  if (problem) described.push(problem.id);
+  field.setAttribute("aria-describedby", described.join(" "));
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.xhr.status === 422) document.querySelector("[aria-invalid=true]")?.focus();
+});
+
+document.addEventListener("htmx:responseError", (event) => {
+  const status = event.detail.xhr.status;
+  toast(status === 403 ? "You are not allowed to do that." : `That did not work (status ${status}). Please try again.`);
+});
+
+document.addEventListener("htmx:sendError", () => toast("The server did not answer. Check the connection and try again."));
+
+// A hidden tab does not poll; it catches up when it is shown again.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.matches("[data-poll]")) event.preventDefault();
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  for (const element of document.querySelectorAll("[data-poll]")) window.htmx?.trigger(element, "poll");
+});
+
+labelThemeSwitch();

@@ -1,0 +1,125 @@
+"""A real browser in front of the product as a user starts it, with the fakes as its providers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from tests.fakes.server import FakeServers
+from tests.product import Product
+from tests.requirements import axe, chromium
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+PATIENCE_MS = 15_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these: they share one product and one owner."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def fakes() -> Iterator[FakeServers]:
+    with FakeServers(process=True) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with Product(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        problem = "Chromium is not installed, so nobody walked the pages"
+        pytest.fail(problem) if os.environ.get("CI") == "true" else pytest.skip(problem)
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Visit:
+    """A page with everything that it complained of."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        self.page.on("console", self._listen)
+
+    def _listen(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def go(self, path: str) -> Page:
+        self.page.goto(f"{self.url}{path}")
+        return self.page
+
+    def shoot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - document.body.offsetWidth"))
+
+    def violations(self) -> list[str]:
+        """What axe finds against WCAG 2.2 AA; nothing where axe is not installed."""
+        source = axe()
+        if source is None:
+            return []
+        # Evaluated by the driver, which the page's content policy does not concern.
+        self.page.evaluate(source.read_text())
+        found = self.page.evaluate("tags => axe.run({runOnly: tags})", RULES)
+        assert found["passes"], "axe looked at nothing"
+        return [
+            f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+
+
+@pytest.fixture(scope="session")
+def owner_context(browser: Browser, product: Product) -> Iterator[BrowserContext]:
+    """The owner's browser; the set-up link is claimed in it first."""
+    context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=product.url)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(owner_context: BrowserContext, product: Product) -> Iterator[Visit]:
+    """A fresh tab of the owner's browser."""
+    opened = Visit(owner_context.new_page(), product.url)
+    yield opened
+    opened.page.close()
+    assert opened.complaints == []

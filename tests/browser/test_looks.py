@@ -1,0 +1,157 @@
+"""How every page looks and behaves: wide and narrow, light and dark, with axe, without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from tests.browser.conftest import NARROW, WIDE, Visit
+from tests.product import Product
+
+PAGES = {
+    "overview": "/",
+    "files": "/files/",
+    "file": "file",
+    "playground": "/playground/",
+    "keys": "/keys/",
+    "key-new": "/keys/new/",
+    "models": "/models/",
+    "model-new": "/models/new/",
+    "providers": "/providers/",
+    "provider-new": "/providers/new/",
+    "docs": "/docs/",
+    "docs-settings": "/docs/settings/",
+    "docs-files": "/docs/files/",
+    "missing": "/nothing/here/",
+}
+OPEN_PAGES = {"login": "/login/", "setup-closed": "/setup/no-such-token/", "docs": "/docs/quickstart/"}
+SIZES = {"wide": WIDE, "narrow": NARROW}
+PAGE_BYTES, PAGE_REQUESTS = 110_000, 10
+SCRIPT_BYTES, STYLE_BYTES = 30 * 1024, 10 * 1024
+
+
+@pytest.fixture(scope="module")
+def file_path(owner_context: BrowserContext, product: Product) -> str:
+    """The page of the file that the first hour left behind."""
+    page = owner_context.new_page()
+    page.goto(f"{product.url}/files/")
+    path = page.locator("a.row-link").first.get_attribute("href")
+    page.close()
+    assert path is not None
+    return path
+
+
+@pytest.fixture
+def look(visit: Visit, file_path: str) -> Iterator[Visit]:
+    yield visit
+    # Chromium reports a 404 of the page itself as an error of the page.
+    visit.complaints[:] = [text for text in visit.complaints if "404" not in text]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_and_is_accessible(
+    name: str, scheme: Literal["light", "dark"], size: str, look: Visit, file_path: str
+):
+    look.page.set_viewport_size(SIZES[size])
+    look.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    look.go(file_path if PAGES[name] == "file" else PAGES[name])
+    look.page.wait_for_load_state("networkidle")
+    look.shoot(f"{name}-{size}-{scheme}")
+    assert look.overflow() == 0
+    assert look.page.locator("h1").count() == 1
+    assert look.violations() == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", OPEN_PAGES)
+def test_pages_for_strangers_fit_and_are_accessible(name: str, size: str, browser, product: Product):
+    context = browser.new_context(viewport=SIZES[size])
+    visit = Visit(context.new_page(), product.url)
+    visit.go(OPEN_PAGES[name])
+    visit.shoot(f"stranger-{name}-{size}")
+    assert visit.overflow() == 0
+    assert visit.violations() == []
+    context.close()
+    assert [text for text in visit.complaints if "404" not in text] == []
+
+
+def test_the_menu_opens_on_a_narrow_screen(look: Visit):
+    look.page.set_viewport_size(NARROW)
+    page = look.go("/")
+    expect(page.get_by_role("link", name="Files", exact=True)).to_be_hidden()
+    page.get_by_role("link", name="Menu").click()
+    expect(page.get_by_role("link", name="Files", exact=True)).to_be_visible()
+    look.shoot("menu-narrow")
+    assert look.violations() == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Files", exact=True)).to_be_hidden()
+
+
+def test_the_new_key_dialog_is_accessible_and_gives_focus_back(look: Visit):
+    page = look.go("/keys/")
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("link", name="New key").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert look.violations() == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("link", name="New key")).to_be_focused()
+
+
+def test_the_theme_can_be_chosen_and_stays_chosen(look: Visit):
+    page = look.go("/")
+    switch = page.locator("[data-theme-switch]")
+    switch.click()
+    switch.click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator("[data-theme-switch]").click()
+    assert page.evaluate("document.documentElement.dataset.theme ?? 'system'") == "system"
+
+
+def test_deleting_asks_first(look: Visit):
+    page = look.go("/keys/")
+    page.get_by_role("button", name="Delete first program").click()
+    expect(page.get_by_role("dialog")).to_contain_text("refused within a second")
+    look.shoot("ask")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("cell", name="first program").first).to_be_visible()
+
+
+def test_lists_can_be_read_and_filtered_without_scripts(
+    browser, owner_context: BrowserContext, product: Product
+):
+    context = browser.new_context(java_script_enabled=False, storage_state=owner_context.storage_state())
+    page = context.new_page()
+    page.goto(f"{product.url}/files/?q=quarterly")
+    assert page.get_by_role("link", name="quarterly report.pdf", exact=True).is_visible()
+    page.goto(f"{product.url}/files/?q=nothing-like-it")
+    assert page.get_by_text("No file matches").is_visible()
+    context.close()
+
+
+def test_a_cold_page_is_light(browser, owner_context: BrowserContext, product: Product):
+    context = browser.new_context(storage_state=owner_context.storage_state())
+    page = context.new_page()
+    sizes: dict[str, int] = {}
+    page.on("requestfinished", lambda request: sizes.update({request.url: _transferred(request)}))
+    page.goto(f"{product.url}/files/")
+    page.wait_for_load_state("networkidle")
+    context.close()
+    scripts = sum(size for url, size in sizes.items() if url.endswith(".js"))
+    styles = sum(size for url, size in sizes.items() if url.endswith(".css"))
+    assert len(sizes) <= PAGE_REQUESTS, sorted(sizes)
+    assert sum(sizes.values()) <= PAGE_BYTES
+    assert scripts <= SCRIPT_BYTES
+    assert styles <= STYLE_BYTES
+
+
+def _transferred(request) -> int:
+    sizes = request.sizes()
+    return int(sizes["responseBodySize"] + sizes["responseHeadersSize"])
