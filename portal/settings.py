@@ -231,10 +231,13 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"broken_on_purpose": {"()": "portal.logs.BrokenOnPurpose"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "httpx": {"level": "WARNING"},
         "azure": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        "uvicorn": {"level": "WARNING"},
+        "uvicorn.error": {"filters": ["broken_on_purpose"]},
     },
 }

@@ -80,6 +80,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4000)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    # SIGTERM is a Ctrl-C from the first moment, so that whatever was started by then is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     data_dir = Path(os.environ.get("PORTICO_DATA_DIR", ROOT / "data")) / "demo"
     shutil.rmtree(data_dir, ignore_errors=True)
     data_dir.mkdir(parents=True)
@@ -102,7 +104,6 @@ def main() -> int:
 
 def _wait_for_the_end(product: Product) -> None:
     """Until the product ends, Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         product.wait()
     except KeyboardInterrupt:

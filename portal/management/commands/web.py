@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Any
 
 import uvicorn
@@ -27,6 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, workers: int, fd: int | None, **options: Any) -> None:
         lifeline.hold()
+        if workers > 1:
+            _count_together()
         uvicorn.run(
             "portal.asgi:application",
             host=host,
@@ -38,10 +42,18 @@ class Command(BaseCommand):
             ws="none",
             lifespan="on",
             access_log=False,
-            log_level=settings.LOG_LEVEL.lower() if settings.LOG_LEVEL != "INFO" else "warning",
+            log_config=None,
             server_header=False,
             date_header=True,
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
+
+
+def _count_together() -> None:
+    """Lets /metrics tell of all web processes, whichever of them is asked. Must be said before they start."""
+    folder = settings.DATA_DIR / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

