@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from providers import gemini, openai
+from providers import azure_openai, gemini, openai, vertex
 from providers.errors import InvalidRequest
 from providers.types import Provider
 
-PROVIDERS: Mapping[str, Provider] = {row.name: row for row in (openai.PROVIDER, gemini.PROVIDER)}
+PROVIDERS: Mapping[str, Provider] = {
+    row.name: row for row in (openai.PROVIDER, azure_openai.PROVIDER, gemini.PROVIDER, vertex.PROVIDER)
+}
 
 PREFIXES: Mapping[str, str] = {prefix: row.name for row in PROVIDERS.values() for prefix in row.prefixes}
 

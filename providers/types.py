@@ -276,6 +276,57 @@ class FileVerbs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """A provider's own API of its models, for callers who speak it instead of OpenAI's."""
+
+    to_request: Callable[[Connection, str, str, Json], HttpRequest]
+    """(connection, the provider's model id, method, body) → the request; streams arrive as server-sent
+    events. Whatever the body says of the model is replaced."""
+    to_usage: Callable[[Json], Json | None]
+    """One answer, or one event of a stream → OpenAI `usage`; None where it reports none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSplit:
+    """A request whose beginning the provider may keep.
+
+    `key` tells equal beginnings for one model apart from others; `content` goes into the cache, `rest` is what
+    remains of the request; `seconds` is how long the caller wants it kept, None when the caller did not say.
+    """
+
+    key: str
+    content: Json = field(repr=False)
+    rest: Json = field(repr=False)
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCache:
+    """A cached beginning as the provider names it; `expires_at` in seconds since 1970."""
+
+    name: str
+    tokens: int
+    expires_at: float
+
+
+class ContextCaches(Protocol):
+    """Beginnings of requests that a provider keeps for later ones."""
+
+    def split(self, call: ChatCall) -> CacheSplit | None:
+        """None when the call marks nothing, or nothing that can be cached; the reason is a warning."""
+        ...
+
+    def create(self, connection: Connection, call: ChatCall, split: CacheSplit) -> Flow[RemoteCache]: ...
+
+    def to_chat(
+        self, connection: Connection, call: ChatCall, split: CacheSplit, cache: RemoteCache
+    ) -> HttpRequest:
+        """The request that stands on the cache. An InvalidRequest with the param `cached_content` says that
+        the provider no longer has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One row of the registry: everything the rest of the house may ask of a provider."""
 
@@ -300,3 +351,11 @@ class Provider:
     list_models: Callable[[Connection], Flow[list[str]]]
     """The provider's own model ids, for the model form."""
     files: FileVerbs | None = None
+    embed: Callable[[Connection, ChatCall], Flow[Json]] | None = None
+    """OpenAI's list of embeddings for `call.body["input"]`; None where the provider has none."""
+    count_tokens: Callable[[Connection, ChatCall], Flow[int]] | None = None
+    """The provider's own count of what `to_chat` would send; None where only an estimate can be had."""
+    recalls: Callable[[ChatCall], list[str]] | None = None
+    """Keys of the signature store that `to_chat` will look up for this call."""
+    native: Native | None = None
+    caches: ContextCaches | None = None

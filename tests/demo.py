@@ -20,20 +20,29 @@ MODELS = {
     "gemini-3.5-flash": ("gemini", "gemini/gemini-3.5-flash"),
     "gemini-2.5-pro": ("gemini", "gemini/gemini-2.5-pro"),
     "gpt-5.4": ("openai", "openai/gpt-5.4"),
+    "vertex-gemini-2.5-flash": ("vertex", "vertex_ai/gemini-2.5-flash"),
+    "azure-gpt-5.4": ("azure", "azure/gpt-5.4"),
 }
-KEYS = {"gemini": "AIza-demo-0123456789abcdef", "openai": "sk-fake-demo-0123456789abcdef"}
 
 
 def config(fakes: FakeServers) -> str:
     """A config.yaml (JSON is YAML) that points at the emulators."""
-    bases = {"gemini": fakes.gemini_url, "openai": fakes.openai_url}
+    accounts: dict[str, dict[str, object]] = {
+        "gemini": {"api_base": fakes.gemini_url, "api_key": "AIza-demo-0123456789abcdef"},
+        "openai": {"api_base": fakes.openai_url, "api_key": "sk-fake-demo-0123456789abcdef"},
+        "azure": {"api_base": fakes.azure_url, "api_key": "az-fake-demo-0123456789abcdef"},
+        "vertex": {
+            "api_base": fakes.vertex_url,
+            "vertex_credentials": fakes.vertex.service_account("demo"),
+            "gcs_bucket_name": "demo-files",
+        },
+    }
     entries = [
         {
             "model_name": name,
             "litellm_params": {
                 "model": model,
-                "api_base": bases[provider],
-                "api_key": KEYS[provider],
+                **accounts[provider],
                 "input_cost_per_token": 0.0000003,
                 "output_cost_per_token": 0.0000025,
             },
@@ -89,7 +98,12 @@ def main() -> int:
         path = data_dir / "config.yaml"
         path.write_text(config(fakes))
         product = Product(
-            data_dir, config=path, workers=options.workers, port=options.port, host=options.host
+            data_dir,
+            config=path,
+            workers=options.workers,
+            port=options.port,
+            host=options.host,
+            environment={"STORAGE_EMULATOR_HOST": fakes.vertex_url},
         )
         with product:
             key = product.create_key("demo")

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -98,6 +100,14 @@ class StreamResponse:
             self._response.close()
 
 
+def _proxy_for(url: str) -> str | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY mean for an address."""
+    proxies, parts = getproxies(), urlsplit(url)
+    if not proxies or proxy_bypass(parts.netloc):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
 def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
@@ -138,7 +148,7 @@ class AsyncClient:
                     ttl_dns_cache=DNS_CACHE_SECONDS,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._trust_env,
+                trust_env=False,  # that would read ~/.netrc as well, and send what it says of the host
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None),
             )
@@ -186,6 +196,7 @@ class AsyncClient:
                     URL(request.url, encoded=True),
                     headers=headers,
                     data=sending.body(),
+                    proxy=_proxy_for(request.url) if self._trust_env else None,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=request.timeouts.connect),
                 )

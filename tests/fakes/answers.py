@@ -95,6 +95,8 @@ def called_tools(said: str, schemas: Mapping[str, Any]) -> list[tuple[str, dict[
         return []
     names = "|".join(re.escape(name) for name in sorted(schemas, key=len, reverse=True))
     mentions = list(re.finditer(rf"(?<![\w.:-])({names})(?![\w:-])", said[start.end() :]))
+    if not mentions:
+        return []
     rest = said[start.end() :]
     ends = [mention.start() for mention in mentions[1:]] + [len(rest)]
     return [

@@ -15,10 +15,19 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from tests.fakes.azure_openai import azure_application
 from tests.fakes.gemini import gemini_application
 from tests.fakes.openai import openai_application
+from tests.fakes.vertex import vertex_application
 
 START_SECONDS = 15
+
+APPLICATIONS = {
+    "gemini": gemini_application,
+    "openai": openai_application,
+    "vertex": vertex_application,
+    "azure": azure_application,
+}
 
 
 async def start_site(app: web.Application, port: int = 0) -> tuple[web.AppRunner, str]:
@@ -91,9 +100,13 @@ class Control:
         """Changes settings such as processing_polls or project_bytes; returns all of them."""
         return self.call("POST", "settings", changes)
 
+    def service_account(self, project: str) -> dict[str, Any]:
+        """The JSON key of a project's service account (Google Cloud's fake only)."""
+        return self.call("GET", f"service_account?{urlencode({'project': project})}")
+
 
 class FakeServers:
-    """`with FakeServers() as fakes:` gives `fakes.gemini_url`, `fakes.openai_url` and their controls.
+    """`with FakeServers() as fakes:` gives `fakes.gemini_url`, `fakes.vertex_url` … and their controls.
 
     A thread starts at once and is right for most tests; `process=True` keeps gigabytes off this
     process's interpreter lock and memory.
@@ -101,6 +114,8 @@ class FakeServers:
 
     gemini: Control
     openai: Control
+    vertex: Control
+    azure: Control
 
     def __init__(self, *, process: bool = False) -> None:
         self._in_process = not process
@@ -119,16 +134,28 @@ class FakeServers:
         return f"{self.openai.url}/v1"
 
     @property
+    def vertex_url(self) -> str:
+        """Of Vertex AI, Cloud Storage (STORAGE_EMULATOR_HOST) and the token endpoints alike."""
+        return self.vertex.url
+
+    @property
+    def azure_url(self) -> str:
+        """Of the resource, and of Entra (AZURE_AUTHORITY_HOST)."""
+        return self.azure.url
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
     def reset(self) -> None:
-        self.gemini.reset()
-        self.openai.reset()
+        for name in APPLICATIONS:
+            control: Control = getattr(self, name)
+            control.reset()
 
     def start(self) -> Self:
         urls = self._start_thread() if self._in_process else self._start_process()
         self.gemini, self.openai = Control(urls["gemini"]), Control(urls["openai"])
+        self.vertex, self.azure = Control(urls["vertex"]), Control(urls["azure"])
         return self
 
     def stop(self) -> None:
@@ -150,7 +177,7 @@ class FakeServers:
         self.stop()
 
     def _start_process(self) -> dict[str, str]:
-        command = [sys.executable, "-m", "tests.fakes", "--gemini-port", "0", "--openai-port", "0"]
+        command = [sys.executable, "-m", "tests.fakes"]
         root = Path(__file__).resolve().parents[2]
         self._process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -165,7 +192,7 @@ class FakeServers:
         async def serve() -> None:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             runners = []
-            for name, make in (("gemini", gemini_application), ("openai", openai_application)):
+            for name, make in APPLICATIONS.items():
                 runner, urls[name] = await start_site(make())
                 runners.append(runner)
             ready.set()
@@ -183,6 +210,6 @@ class FakeServers:
 
         self._thread = threading.Thread(target=run, name="fakes", daemon=True)
         self._thread.start()
-        if not ready.wait(START_SECONDS) or len(urls) < 2:
+        if not ready.wait(START_SECONDS) or len(urls) < len(APPLICATIONS):
             raise RuntimeError(f"The fakes did not start: {failures}")
         return urls

@@ -20,9 +20,12 @@ from tests.fakes.openai import messages, params
 from tests.fakes.openai.bodies import only_known
 from tests.fakes.openai.models import require_chat_model
 from tests.fakes.openai.state import OpenAIFake
+from tests.fakes.vertex.shapes import VERTEX_SHAPES
 
 FOLDER = os.environ.get("RECORDED_TRAFFIC", "")
 GENERATE = re.compile(r"/(v1\w*)/models/([^:]+):(generateContent|streamGenerateContent)")
+
+PUBLISHED = re.compile(r"/publishers/google/models/([^:/]+):(generateContent|streamGenerateContent)")
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="RECORDED_TRAFFIC names no folder with recorded exchanges")
 
@@ -47,6 +50,29 @@ def test_the_gemini_fake_takes_what_google_took():
         try:
             body = shapes.checked(record["request_body"], "GenerateContentRequest")
             model = model_for(found[2], found[1], found[3])
+            contents.check_contents(
+                model, body.get("contents") or [], check_signatures=False, require_call_ids=False
+            )
+            config.check_tools(model, body.get("tools") or [], body.get("toolConfig") or {})
+            config.check_config(model, body.get("generationConfig") or {}, body.get("tools") or [])
+            config.check_safety(body.get("safetySettings") or [])
+            taken += 1
+        except gemini_errors.GeminiError as error:
+            refused.append(f"{record['id']}: {error.message}")
+    assert taken > 0
+    assert len(refused) <= 0.05 * (taken + len(refused)), "\n".join(refused)
+
+
+def test_the_vertex_fake_takes_what_google_took():
+    """The rest are tuned models, caches of the recorder's own, and texts that are empty."""
+    taken, refused = 0, []
+    for record in accepted("google-azure-files.jsonl.gz"):
+        found = PUBLISHED.search(record["url"])
+        if record["provider"] != "vertex" or found is None:
+            continue
+        try:
+            body = shapes.checked(record["request_body"], "GenerateContentRequest", VERTEX_SHAPES)
+            model = model_for(found[1].partition("@")[0], "v1", found[2])
             contents.check_contents(
                 model, body.get("contents") or [], check_signatures=False, require_call_ids=False
             )

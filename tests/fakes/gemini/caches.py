@@ -77,7 +77,7 @@ def cache_for(fake: GeminiFake, project: str, model: Model, body: dict[str, Any]
 async def create_cache(request: web.Request) -> web.Response:
     fake = fake_of(request)
     project = fake.require_project(request)
-    body = shapes.checked(_parsed(await read_body(request)), "CachedContent")
+    body = shapes.checked(parsed(await read_body(request)), "CachedContent")
     name = str(body.get("model", "")).removeprefix("models/")
     model = model_for(name, request.match_info["version"], "createCachedContent")
     contents = body.get("contents") or []
@@ -102,7 +102,7 @@ async def create_cache(request: web.Request) -> web.Response:
         tokens=tokens,
         created=now,
         updated=now,
-        expires=_expiry(body, now),
+        expires=expiry(body, now),
     )
     fake.caches[cache.cache_id] = cache
     return web.json_response(cache.resource(), headers=errors.HEADERS)
@@ -116,11 +116,11 @@ async def one_cache(request: web.Request) -> web.Response:
             del fake.caches[cache.cache_id]
             return web.json_response({}, headers=errors.HEADERS)
         case "PATCH":
-            body = shapes.checked(_parsed(await read_body(request)), "CachedContent")
+            body = shapes.checked(parsed(await read_body(request)), "CachedContent")
             if set(body) - {"ttl", "expireTime", "name", "model"}:
                 raise errors.invalid("Only ttl and expire_time can be updated.")
             now = fake.clock.now()
-            cache.expires, cache.updated = _expiry(body, now), now
+            cache.expires, cache.updated = expiry(body, now), now
     return web.json_response(cache.resource(), headers=errors.HEADERS)
 
 
@@ -135,14 +135,14 @@ async def list_caches(request: web.Request) -> web.Response:
     return web.json_response(answer, headers=errors.HEADERS)
 
 
-def _parsed(raw: bytes) -> Any:
+def parsed(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except ValueError:
         raise errors.invalid("Invalid JSON payload received. Unexpected token.") from None
 
 
-def _expiry(body: dict[str, Any], now: float) -> float:
+def expiry(body: dict[str, Any], now: float) -> float:
     if "ttl" in body and "expireTime" in body:
         raise errors.invalid("ttl and expire_time are mutually exclusive.")
     if "expireTime" in body:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +22,9 @@ from tests.fakes.gemini.tokens import prompt_tokens
 from tests.fakes.streams import send_events
 
 
-async def read_message(request: web.Request, shape: str) -> dict[str, Any]:
+async def read_message(
+    request: web.Request, shape: str, known: shapes.Shapes = shapes.SHAPES
+) -> dict[str, Any]:
     """The request's JSON as one of the API's messages."""
     fake = fake_of(request)
     limit = int(fake.settings["request_bytes"])
@@ -36,7 +38,7 @@ async def read_message(request: web.Request, shape: str) -> dict[str, Any]:
         body = json.loads(raw)
     except ValueError:
         raise errors.invalid("Invalid JSON payload received. Unexpected token.") from None
-    return shapes.checked(body, shape)
+    return shapes.checked(body, shape, known)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
@@ -47,11 +49,27 @@ async def generate(request: web.Request) -> web.StreamResponse:
     model = model_for(request.match_info["model"], version, method)
     body = await read_message(request, "GenerateContentRequest")
     media, cache = check_request(fake, project, model, body)
+    return await send_answer(
+        request, model, body, media, cached=cache.media if cache else (), tokens=cache.tokens if cache else 0
+    )
+
+
+async def send_answer(
+    request: web.Request,
+    model: Model,
+    body: dict[str, Any],
+    media: list[Media],
+    *,
+    cached: Sequence[Media] = (),
+    tokens: int = 0,
+    extras: Mapping[str, Any] = {},
+) -> web.StreamResponse:
+    """The answer to a request that was checked; `extras` stand at its top."""
     received_of(request).media += [item.record() for item in media]
-    streams = method == "streamGenerateContent"
-    reply = write_reply(model, body, [*(cache.media if cache else ()), *media], stream=streams)
-    usage = _prompt_usage(body, media, cache.tokens if cache else 0)
-    identity = {"modelVersion": model.name, "responseId": secrets.token_urlsafe(16)}
+    streams = request.match_info["method"] == "streamGenerateContent"
+    reply = write_reply(model, body, [*cached, *media], stream=streams)
+    usage = _prompt_usage(body, media, tokens)
+    identity = {"modelVersion": model.name, "responseId": secrets.token_urlsafe(16), **extras}
     if not streams:
         answer = _whole(reply, body, usage, identity)
         return web.json_response(answer, headers=errors.HEADERS)

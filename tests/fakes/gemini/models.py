@@ -13,8 +13,10 @@ from tests.fakes.gemini.files import page
 from tests.fakes.gemini.state import fake_of
 
 GENERATION = re.compile(r"gemini-(\d+)(?:\.(\d+))?-")
-# Anything shaped like a model of a generation that exists is served, listed or not.
-SERVED = re.compile(r"gemini-(?:1\.5|2\.0|2\.5|3|3\.[15678])-(?:pro|flash)(?:-[a-z0-9.-]+)?")
+# Anything shaped like a model of a generation that exists or existed is served, listed or not.
+SERVED = re.compile(
+    r"gemini-pro(?:-vision)?|gemini-(?:1\.5|2\.0|2\.5|3|3\.[15678])-(?:pro|flash)(?:-[a-z0-9.-]+)?"
+)
 LISTED = (
     "gemini-3.8-flash",
     "gemini-3.7-flash",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import cache
 from typing import Any
 
 from tests.fakes.gemini.errors import TYPES, GeminiError
@@ -38,7 +39,9 @@ TASKS = (
     "QUESTION_ANSWERING|FACT_VERIFICATION|CODE_RETRIEVAL_QUERY"
 )
 
-SHAPES: dict[str, dict[str, str]] = {
+Shapes = dict[str, dict[str, str]]
+
+SHAPES: Shapes = {
     "GenerateContentRequest": {
         "model": "string",
         "contents": "[Content]",
@@ -236,20 +239,15 @@ SHAPES: dict[str, dict[str, str]] = {
 DURATION = re.compile(r"\d+(\.\d{1,9})?s")
 
 
+@cache
 def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: "_" + found[0].lower(), name)
 
 
-FIELDS = {
-    shape: {name: name for name in fields} | {snake(name): name for name in fields}
-    for shape, fields in SHAPES.items()
-}
-
-
-def checked(body: Any, shape: str) -> dict[str, Any]:
+def checked(body: Any, shape: str, known: Shapes = SHAPES) -> dict[str, Any]:
     """The body with camelCase names and absent nulls, or Google's 400 naming every violation."""
     violations: list[tuple[str, str]] = []
-    value = _read(body, shape, "", violations)
+    value = _read(body, shape, "", violations, known)
     if violations:
         description = "\n".join(text for _, text in violations)
         details = {
@@ -260,7 +258,7 @@ def checked(body: Any, shape: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _read(value: Any, kind: str, path: str, violations: list[tuple[str, str]]) -> Any:
+def _read(value: Any, kind: str, path: str, violations: list[tuple[str, str]], known: Shapes) -> Any:
     if kind.startswith("["):
         if isinstance(value, dict):
             # Seen in recorded traffic: Google takes a lone message for a list of one.
@@ -268,24 +266,28 @@ def _read(value: Any, kind: str, path: str, violations: list[tuple[str, str]]) -
         if not isinstance(value, list):
             violations.append((path, _wrong(path, kind, value)))
             return []
-        return [_read(item, kind[1:-1], f"{path}[{n}]", violations) for n, item in enumerate(value)]
+        return [_read(item, kind[1:-1], f"{path}[{n}]", violations, known) for n, item in enumerate(value)]
     if kind.startswith("{"):
         if not isinstance(value, dict):
             violations.append((path, _wrong(path, kind, value)))
             return {}
-        return {name: _read(item, kind[1:-1], f"{path}.{name}", violations) for name, item in value.items()}
-    if kind in SHAPES:
-        return _read_message(value, kind, path, violations)
+        inner = kind[1:-1]
+        return {name: _read(item, inner, f"{path}.{name}", violations, known) for name, item in value.items()}
+    if kind in known:
+        return _read_message(value, kind, path, violations, known)
     return _read_scalar(value, kind, path, violations)
 
 
-def _read_message(value: Any, shape: str, path: str, violations: list[tuple[str, str]]) -> dict[str, Any]:
+def _read_message(
+    value: Any, shape: str, path: str, violations: list[tuple[str, str]], known: Shapes
+) -> dict[str, Any]:
     if not isinstance(value, dict):
         violations.append((path, _wrong(path, shape, value)))
         return {}
     read: dict[str, Any] = {}
+    fields = {name: name for name in known[shape]} | {snake(name): name for name in known[shape]}
     for given, item in value.items():
-        name = FIELDS[shape].get(given)
+        name = fields.get(given)
         if name is None:
             where = f" at '{path}'" if path else ""
             text = f'Invalid JSON payload received. Unknown name "{given}"{where}: Cannot find field.'
@@ -293,7 +295,9 @@ def _read_message(value: Any, shape: str, path: str, violations: list[tuple[str,
         elif name in read:
             violations.append((path, f"Invalid value at '{path}': field '{name}' is given twice."))
         elif item is not None:
-            read[name] = _read(item, SHAPES[shape][name], f"{path}.{snake(name)}".lstrip("."), violations)
+            read[name] = _read(
+                item, known[shape][name], f"{path}.{snake(name)}".lstrip("."), violations, known
+            )
     return read
 
 

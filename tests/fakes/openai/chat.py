@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,21 @@ async def complete(request: web.Request) -> web.StreamResponse:
     fake = fake_of(request)
     project = fake.require_project(request)
     body = await read_object(request, PARAMETERS)
-    model = require_chat_model(body.get("model"))
+    return await send_answer(request, project, body, require_chat_model(body.get("model")))
+
+
+async def send_answer(
+    request: web.Request,
+    project: str,
+    body: dict[str, Any],
+    model: str,
+    *,
+    opening: tuple[bytes, ...] = (),
+    findings: Mapping[str, Any] = {},
+) -> web.StreamResponse:
+    """Checks the request and answers it. `opening`: events before the first chunk; `findings`: further fields
+    of each choice."""
+    fake = fake_of(request)
     check_params(model, body)
     media = read_messages(fake, project, body.get("messages"))
     offered = check_tools(body)
@@ -64,11 +79,13 @@ async def complete(request: web.Request) -> web.StreamResponse:
         "system_fingerprint": None,
     }
     if not body.get("stream"):
-        return web.json_response(_whole(reply, body, head, usage))
+        whole = _whole(reply, body, head, usage)
+        whole["choices"] = [{**choice, **findings} for choice in whole["choices"]]
+        return web.json_response(whole)
     failure = errors.ordered_failure(503, None).envelope()
     return await send_events(
         request,
-        _chunks(reply, body, head, usage),
+        itertools.chain(opening, _chunks(reply, body, head, usage)),
         content_type="text/event-stream; charset=utf-8",
         headers=errors.answer_headers(),
         error_event=f"data: {json.dumps(failure)}\n\n".encode(),

@@ -15,16 +15,22 @@ from tests.fakes.openai.models import DIMENSIONS
 from tests.fakes.openai.state import fake_of
 
 LARGEST_BATCH = 2048
+FIELDS = frozenset({"input", "model", "dimensions", "encoding_format", "user"})
 
 
 async def embed(request: web.Request) -> web.Response:
     fake_of(request).require_project(request)
-    body = await read_object(request, {"input", "model", "dimensions", "encoding_format", "user"})
+    body = await read_object(request, FIELDS)
     model = body.get("model")
     if model is None:
         raise errors.missing_parameter("model")
     if not isinstance(model, str) or model not in DIMENSIONS:
         raise errors.no_model(str(model))
+    return send_embeddings(body, model)
+
+
+def send_embeddings(body: dict[str, Any], model: str) -> web.Response:
+    """The answer to a request for a model that is there."""
     texts = _texts(body.get("input"))
     packed = _is_packed(body.get("encoding_format", "float"))
     size = _dimensions(model, body.get("dimensions"))

@@ -22,7 +22,7 @@ FIELD_BYTES = 64 * 1024
 async def create_file(request: web.Request) -> web.Response:
     fake = fake_of(request)
     project = fake.require_project(request)
-    form = await _read_form(request, fake)
+    form = await read_form(request, fake)
     if form is None:
         return web.Response(status=499)
     fields, filename, sink = form
@@ -40,7 +40,7 @@ async def create_file(request: web.Request) -> web.Response:
     return web.json_response(file.resource())
 
 
-async def _read_form(
+async def read_form(
     request: web.Request, fake: OpenAIFake
 ) -> tuple[dict[str, str], str, ByteSink | None] | None:
     """The form's fields and its file, hashed as it streams by. None when the connection is to be dropped."""
