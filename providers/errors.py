@@ -5,11 +5,12 @@ PorticoError
 │   ├── InvalidRequest 400 ── UnsupportedParameter, UnsupportedFile, ContextTooLong, ContentRefused
 │   ├── Unauthenticated 401 · Forbidden 403 · NotFound 404 ── ModelNotFound, FileNotFound
 │   ├── MethodNotAllowed 405 · RequestTimeout 408 · Conflict 409 ── FileNotReady
-│   ├── TooLarge 413 · UnsupportedMedia 415 · FileFailed 422 · RateLimited 429
+│   ├── TooLarge 413 · UnsupportedMedia 415 · FileFailed 422 · RateLimited 429 · BudgetExceeded 429
 └── ServiceError           we or a provider are at fault (5xx)
     ├── InternalError 500 · FileCorrupt 502 · Unavailable 503 · InsufficientStorage 507
     └── UpstreamError 502 ── UpstreamInvalid, UpstreamUnreachable, UpstreamRefusedCredentials,
-                             UpstreamUnavailable 503, UpstreamTimeout 504
+                             UpstreamUnavailable 503, UpstreamTimeout 504,
+                             JSONSchemaValidationError
 """
 
 from __future__ import annotations
@@ -152,6 +153,14 @@ class RateLimited(CallerError):
     retryable = True
 
 
+class BudgetExceeded(CallerError):
+    """What a key, team, person, model or tag may spend is spent."""
+
+    status = 429
+    type = "budget_exceeded"
+    code = "budget_exceeded"
+
+
 class ServiceError(PorticoError):
     pass
 
@@ -186,6 +195,20 @@ class UpstreamError(ServiceError):
 
 class UpstreamInvalid(UpstreamError):
     code = "upstream_invalid_response"
+
+
+class JSONSchemaValidationError(UpstreamError):
+    """The model's answer is not what the caller's schema demands. `raw_response`: its text as it came.
+
+    The name is LiteLLM's, which callers catch. Asking again costs again, so that is left to the caller.
+    """
+
+    code = "json_schema_validation_failed"
+    retryable = False
+
+    def __init__(self, message: str, *, raw_response: str = "") -> None:
+        super().__init__(message, param="response_format", extra={"raw_response": raw_response})
+        self.raw_response = raw_response
 
 
 class UpstreamUnreachable(UpstreamError):

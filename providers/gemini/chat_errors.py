@@ -126,7 +126,7 @@ def to_error(status: int, envelope: Envelope, headers: Mapping[str, str]) -> Por
             return _bad_request(envelope, told)
         case 403 | 404 if _FILE_GONE.search(envelope.message):
             return UpstreamFileGone("The provider no longer has a file that the request refers to.", **told)
-        case 403 if "cachedcontent" in envelope.message.lower():
+        case 403 | 404 if "cachedcontent" in envelope.message.lower().replace(" ", ""):
             return InvalidRequest("The provider has no such cached content.", param="cached_content", **told)
         case 403:
             return UpstreamRefusedCredentials("The provider refused the account this request.", **told)

@@ -206,9 +206,9 @@ def _calls(conversation: Conversation, message: Json, signature: str | None) -> 
     traits = translation.traits
     is_first = not conversation.pending
     parts: list[Json] = []
-    for call_id, name, arguments, holder in _tool_calls(message):
+    for call_id, name, arguments, holder in tool_calls(message):
         bare, suffixed = signatures.split_id(call_id)
-        args = _arguments(arguments)
+        args = arguments_of(arguments)
         function_call: Json = {"name": name, "args": args}
         if traits.wants_signatures:
             function_call = {"id": bare, **function_call}
@@ -226,7 +226,7 @@ def _calls(conversation: Conversation, message: Json, signature: str | None) -> 
     return parts
 
 
-def _tool_calls(message: Json) -> list[tuple[str, str, Any, Json]]:
+def tool_calls(message: Json) -> list[tuple[str, str, Any, Json]]:
     """(id, name, arguments, the object that may carry a signature) of each call, legacy ones included."""
     calls: list[tuple[str, str, Any, Json]] = []
     for call in message.get("tool_calls") or ():
@@ -242,7 +242,7 @@ def _tool_calls(message: Json) -> list[tuple[str, str, Any, Json]]:
     return calls
 
 
-def _arguments(arguments: Any) -> Json:
+def arguments_of(arguments: Any) -> Json:
     """Arguments as an object. Models write broken JSON at times; it goes back to them as they wrote it."""
     if not arguments:
         return {}

@@ -11,8 +11,18 @@ import orjson
 
 from providers.errors import UpstreamInvalid
 from providers.gemini import endpoint
+from providers.gemini.chat_errors import from_error
 from providers.gemini.chat_request import encode, to_body
-from providers.types import ChatCall, Connection, HttpRequest, HttpResponse
+from providers.types import ChatCall, Connection, Flow, HttpRequest, HttpResponse
+
+
+def count_tokens(connection: Connection, call: ChatCall) -> Flow[int]:
+    """What the call would send, in tokens."""
+    response = yield to_count(connection, call)
+    assert response is not None
+    if not 200 <= response.status < 300:
+        raise from_error(response)
+    return from_count(response)
 
 
 def to_count(connection: Connection, call: ChatCall) -> HttpRequest:

@@ -170,15 +170,6 @@ def _schema_in(response_format: Mapping[str, Any]) -> tuple[Any, str]:
     return response_format.get("response_schema"), "response_format.response_schema"
 
 
-def schema_to_enforce(body: Mapping[str, Any]) -> Json | None:
-    """The schema that the answer's text must be checked against, when the caller set `enforce_validation`."""
-    response_format = body.get("response_format")
-    if not isinstance(response_format, dict) or response_format.get("enforce_validation") is not True:
-        return None
-    wanted, _ = _schema_in(response_format)
-    return wanted if isinstance(wanted, dict) else None
-
-
 # ---- modalities and audio -----------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from providers.types import FileRef, InlineFile, Json, ProviderFile, SignedUrl
 
 TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 _SECONDS = re.compile(r"\d+(\.\d{1,9})?s")
+NOT_CACHED: Final = "cache_control was not applied: Gemini caches repeated beginnings by itself"
 _RESOLUTION_ORDER = tuple(spec.RESOLUTIONS.values())
 
 
@@ -41,8 +42,8 @@ def to_parts(part: Json, path: str, translation: Translation) -> list[Json]:
 
 
 def note_cache_control(translation: Translation) -> None:
-    """The one place that knows of `cache_control`: explicit context caching starts here when it exists."""
-    translation.warn("cache_control was not applied: Gemini caches repeated beginnings by itself")
+    """Says that a mark changes nothing; providers.gemini.caching takes it back when it applies the mark."""
+    translation.warn(NOT_CACHED)
 
 
 # ---- media --------------------------------------------------------------------------------------
