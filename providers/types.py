@@ -290,8 +290,8 @@ class Native:
 class CacheSplit:
     """A request whose beginning the provider may keep.
 
-    `key` tells equal beginnings for one model apart from others; `content` goes into the cache, `rest` is what
-    remains of the request; `seconds` is how long the caller wants it kept, None when the caller did not say.
+    `key` is the same for equal beginnings at one model; `content` goes into the cache, `rest` is what remains
+    of the request; `seconds` is how long the caller wants it kept, None when the caller did not say.
     """
 
     key: str

@@ -1,32 +1,44 @@
-"""A chat call from first check to last byte: choose, show the files, ask, retry or fall back, settle."""
+"""Chat calls, whole or streamed."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from itertools import count
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-from django.conf import settings
-
-from files import resolve
 from files.resolve import Resolved
-from portal.gateway import client, routing, streaming
-from portal.gateway.bodies import header_safe, merged, price_text
+from portal.gateway import caching, client, enforcing, streaming
+from portal.gateway.attempts import NO_FILES, Call, ask, attempt, choose, served_by, settled, within
+from portal.gateway.bodies import merged
 from portal.gateway.settlement import Settlement
-from portal.gateway.streaming import Events, Upstream
-from portal.rest.errors import from_exception
-from portal.services import catalog
+from portal.gateway.streaming import Events, Framing, Upstream
+from portal.services import signatures
 from portal.services.access import Caller
-from portal.services.catalog import DeploymentPlan, ModelEntry, SettingsEntry
-from providers.errors import PorticoError, UpstreamFileGone
+from portal.services.catalog import DeploymentPlan
+from providers.errors import InvalidRequest
 from providers.http import AsyncClient
-from providers.messages import Reference, references
+from providers.messages import references, validate_messages
+from providers.params import validate_params
+from providers.structured import Enforcement
 from providers.types import ChatCall, HttpRequest, Json
 
-NO_FILES = Resolved(files={})
+__all__ = [
+    "NO_FILES",
+    "Answer",
+    "StreamAnswer",
+    "answered",
+    "chat",
+    "to_chat_call",
+    "to_request",
+    "validate",
+    "validate_model",
+]
+
+LONGEST_MODEL = 300
+
+Shape: TypeAlias = Callable[[Json], Json]
+"""Turns a chunk into what the caller's endpoint sends instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,134 +57,76 @@ class StreamAnswer:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the steps of one call share."""
-
-    caller: Caller
-    body: Json
-    entry: ModelEntry
-    settings: SettingsEntry
-    settlement: Settlement
-    references: Sequence[Reference] = ()
-    holders: Mapping[int, int] = field(default_factory=dict)
-    files_until: float = 0.0
-
-
-async def chat(*, caller: Caller, body: Json, request_id: str, endpoint: str) -> Answer | StreamAnswer:
-    """Answers a chat request whose shape was checked, or raises a PorticoError.
+async def chat(
+    *, caller: Caller, body: Json, request_id: str, endpoint: str, shape: Shape | None = None
+) -> Answer | StreamAnswer:
+    """Answers a chat request, or raises a PorticoError. `shape` is for the chunks of a stream.
 
     Whatever happens, the caller's leaving included, one row goes to the ledger: now, or when the stream ends.
     """
     settlement = Settlement(caller=caller, body=body, request_id=request_id, endpoint=endpoint)
-    try:
-        call = await _choose(caller, body, settlement)
-        return await _ask(call)
-    except asyncio.CancelledError:
-        settlement.leave()
-        raise
-    except Exception as exception:  # the call loop's door: whatever happened is settled
-        error = from_exception(exception, request_id)
-        settlement.fail(error)
-        error.headers.update(_served_by(settlement))
-        if error is exception:
-            raise
-        raise error from exception
+    with settled(settlement):
+        validate(body)
+        call = await choose(caller, body, settlement, references(body["messages"]))
+        return await ask(call, partial(_send, shape=shape))
 
 
-async def _choose(caller: Caller, body: Json, settlement: Settlement) -> Call:
-    """The model, and the files that the messages refer to; foreign and unknown ones end the call here."""
-    entry = catalog.find_model(body["model"], caller)
-    settlement.row.model = entry.name
-    call = Call(caller, body, entry, catalog.snapshot().settings, settlement)
-    found = references(body["messages"])
-    if not found:
-        return call
-    await resolve.check(caller=caller, references=found)
-    holders = await resolve.holders(caller, {reference.value for reference in found})
-    until = time.monotonic() + settings.FILE_READY_SECONDS
-    return Call(caller, body, entry, call.settings, settlement, found, holders, until)
+def validate(body: Json) -> None:
+    """The shape of the request. Raises InvalidRequest with the path of the first thing that is wrong."""
+    validate_model(body)
+    validate_params(body)
+    validate_messages(body)
 
 
-async def _ask(call: Call) -> Answer | StreamAnswer:
-    """Asks the deployments in turn, then again after a pause, until one answers or the tries are used up."""
-    plans = routing.candidates(call.entry, call.holders)
-    failures: dict[str, PorticoError] = {}
-    for turn in count():
-        plan = plans[turn % len(plans)]
-        try:
-            answer = await _attempt(call, plan)
-        except PorticoError as error:
-            routing.note_failure(plan, error, call.settings.router)
-            failures[plan.deployment_id] = error
-            if turn >= routing.number_of_retries(plan, call.settings.litellm):
-                raise
-            if not routing.may_ask_another(error):
-                raise
-            following = failures.get(plans[(turn + 1) % len(plans)].deployment_id)
-            if following is not None:
-                pause = routing.pause_before_repeat(following, turn // len(plans))
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-        else:
-            routing.cooldowns.succeeded(plan.deployment_id)
-            return answer
-    raise AssertionError("the turns never end by themselves")
+def validate_model(body: Json) -> None:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("model must be the name of a model.", param="model")
+    if len(model) > LONGEST_MODEL:
+        raise InvalidRequest(f"model must be at most {LONGEST_MODEL} characters long.", param="model")
 
 
-async def _attempt(call: Call, plan: DeploymentPlan) -> Answer | StreamAnswer:
-    """Asks one deployment; a copy that its provider has lost is made again, once."""
-    shown = await _show_files(call, plan)
-    try:
-        return await _send(call, plan, shown)
-    except UpstreamFileGone:
-        lost = [entry["file_id"] for entry in shown.used if "copy" in entry]
-        if not lost:
-            raise
-        await resolve.forget(lost, plan.account_id, used=shown.used)
-    return await _send(call, plan, await _show_files(call, plan))
-
-
-async def _show_files(call: Call, plan: DeploymentPlan) -> Resolved:
-    """How this account is shown the request's files. Without them a request never goes out."""
-    if not call.references:
-        return NO_FILES
-    shown = await resolve.resolve(
-        caller=call.caller,
-        references=call.references,
-        account_id=plan.account_id,
-        provider=plan.provider,
-        connection=plan.connection,
-        wait_seconds=max(0.0, call.files_until - time.monotonic()),
-    )
-    call.settlement.row.files = shown.used
-    return shown
-
-
-async def _send(call: Call, plan: DeploymentPlan, shown: Resolved) -> Answer | StreamAnswer:
+async def _send(
+    call: Call, plan: DeploymentPlan, shown: Resolved, *, shape: Shape | None
+) -> Answer | StreamAnswer:
     chat_call = to_chat_call(plan, call.body, shown)
     settlement = call.settlement
-    settlement.begin_attempt(plan)
-    settlement.row.warnings = chat_call.warnings
-    began = time.monotonic()
-    try:
-        request = to_request(plan, chat_call)
-        if chat_call.body.get("stream"):
-            upstream = await Upstream.open(client.shared(), plan.provider, chat_call, request)
+    is_stream = bool(chat_call.body.get("stream"))
+    await _recall(plan, chat_call)
+    enforcement = Enforcement.of(chat_call.body)
+    request = partial(to_request, plan, chat_call)
+    with attempt(settlement, plan, chat_call.warnings, is_stream=is_stream):
+        if is_stream:
+            open_stream = partial(Upstream.open, client.shared(), plan.provider, chat_call)
+            upstream = await caching.send(call, plan, chat_call, request, open_stream)
             settlement.note_first_token()
         else:
-            answer = await answered(client.shared(), plan, chat_call, request)
-    except PorticoError as error:
-        settlement.end_attempt(began, error.status, error.code)
-        raise
-    settlement.end_attempt(began, 200)
-    if chat_call.body.get("stream"):
+            answer_of = partial(answered, client.shared(), plan, chat_call)
+            answer = await caching.send(call, plan, chat_call, request, answer_of)
+    if is_stream:
         options = call.body.get("stream_options") or {}
-        events = Events(upstream, settlement, wants_usage=options.get("include_usage") is True)
-        return StreamAnswer(events, streaming.HEADERS | _served_by(settlement))
+        wants_usage = options.get("include_usage") is True
+        events = Events(upstream, settlement, wants_usage, plan, Framing(shape), enforcement)
+        return StreamAnswer(events, streaming.HEADERS | served_by(settlement))
+    await signatures.shared.flush()
+    _tell_cache_written(answer, settlement)
+    if enforcement is not None:
+        await enforcing.hold(answer, enforcement, settlement)
     cost = settlement.succeed(answer)
-    return Answer(answer, _served_by(settlement, cost))
+    return Answer(answer, served_by(settlement, cost))
+
+
+async def _recall(plan: DeploymentPlan, chat_call: ChatCall) -> None:
+    """Fetches the signatures that the translation will look for and that another worker may have seen."""
+    if plan.provider.recalls is not None and (keys := plan.provider.recalls(chat_call)):
+        await signatures.shared.load(keys)
+
+
+def _tell_cache_written(answer: Json, settlement: Settlement) -> None:
+    usage = answer.get("usage")
+    if settlement.cache_written and isinstance(usage, dict):
+        details = usage.get("prompt_tokens_details") or {}
+        usage["prompt_tokens_details"] = {**details, "cache_write_tokens": settlement.cache_written}
 
 
 def to_chat_call(plan: DeploymentPlan, body: Json, shown: Resolved) -> ChatCall:
@@ -188,9 +142,7 @@ def to_chat_call(plan: DeploymentPlan, body: Json, shown: Resolved) -> ChatCall:
 
 
 def to_request(plan: DeploymentPlan, call: ChatCall) -> HttpRequest:
-    request = plan.provider.to_chat(plan.connection, call)
-    timeouts = plan.stream_timeouts if call.body.get("stream") else plan.timeouts
-    return replace(request, timeouts=timeouts)
+    return within(plan, plan.provider.to_chat(plan.connection, call), is_stream=bool(call.body.get("stream")))
 
 
 async def answered(http: AsyncClient, plan: DeploymentPlan, call: ChatCall, request: HttpRequest) -> Json:
@@ -199,16 +151,3 @@ async def answered(http: AsyncClient, plan: DeploymentPlan, call: ChatCall, requ
     if not 200 <= response.status < 300:
         raise plan.provider.from_error(response)
     return plan.provider.from_chat(call, response)
-
-
-def _served_by(settlement: Settlement, cost: Decimal | None = None) -> dict[str, str]:
-    """The headers that tell callers who served them, after how many attempts, and what was changed."""
-    row = settlement.row
-    headers = {"x-portico-attempts": str(len(row.attempts))}
-    if row.deployment_id:
-        headers["x-portico-model-id"] = headers["x-litellm-model-id"] = row.deployment_id
-    if cost is not None:
-        headers["x-portico-response-cost"] = headers["x-litellm-response-cost"] = price_text(cost)
-    if row.warnings:
-        headers["x-portico-warnings"] = header_safe("; ".join(row.warnings))
-    return headers

@@ -1,4 +1,4 @@
-"""Chat completions as the API's own documentation describes them."""
+"""The gateway's requests and answers as the API's own documentation describes them."""
 
 from __future__ import annotations
 
@@ -74,6 +74,87 @@ CHAT_ANSWER: dict[str, Any] = {
         "model": {"type": "string"},
         "choices": {"type": "array", "items": {"type": "object"}},
         "usage": {"type": "object"},
+    },
+}
+
+COMPLETION_REQUEST: dict[str, Any] = {
+    "application/json": {
+        "type": "object",
+        "required": ["model", "prompt"],
+        "properties": {
+            "model": {"type": "string", "description": "A public name of a chat model."},
+            "prompt": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            "echo": {"type": "boolean", "description": "Repeat the prompt before each answer."},
+            "logprobs": {"type": "integer", "minimum": 0, "maximum": 5},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "n": {"type": "integer", "minimum": 1},
+            "stop": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            "stream": {"type": "boolean", "default": False},
+            "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+        },
+        "additionalProperties": True,
+    }
+}
+COMPLETION_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"type": "string", "example": "text_completion"},
+        "created": {"type": "integer"},
+        "model": {"type": "string"},
+        "choices": {"type": "array", "items": {"type": "object"}},
+        "usage": {"type": "object"},
+    },
+}
+
+EMBEDDING_REQUEST: dict[str, Any] = {
+    "application/json": {
+        "type": "object",
+        "required": ["model", "input"],
+        "properties": {
+            "model": {"type": "string"},
+            "input": {
+                "oneOf": [{"type": "string"}, {"type": "array", "items": {}}],
+                "description": "A text or a list of texts; lists of tokens only on OpenAI's models.",
+            },
+            "dimensions": {"type": "integer", "minimum": 1},
+            "encoding_format": {"type": "string", "enum": ["float", "base64"], "default": "float"},
+            "task_type": {"type": "string", "description": "Google's models only."},
+            "user": {"type": "string"},
+        },
+        "additionalProperties": True,
+    }
+}
+EMBEDDING_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "object": {"type": "string", "example": "list"},
+        "data": {"type": "array", "items": {"type": "object"}},
+        "model": {"type": "string"},
+        "usage": {"type": "object"},
+    },
+}
+
+COUNT_REQUEST: dict[str, Any] = {
+    "application/json": {
+        "type": "object",
+        "required": ["model"],
+        "properties": {
+            "model": {"type": "string"},
+            "messages": {"type": "array", "items": _MESSAGE},
+            "prompt": {"type": "string", "description": "Instead of messages."},
+            "tools": {"type": "array", "items": {"type": "object"}},
+        },
+        "additionalProperties": True,
+    }
+}
+COUNT_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "total_tokens": {"type": "integer"},
+        "request_model": {"type": "string"},
+        "model_used": {"type": "string"},
+        "tokenizer_type": {"type": "string", "description": "The provider that counted, or `estimate`."},
     },
 }
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from portal.services import usage
+from portal.services import spend, usage
 from portal.services.access import Caller
 from portal.services.catalog import DeploymentPlan
 from portal.services.usage import Tokens, UsageRow
@@ -17,19 +18,45 @@ from providers.errors import PorticoError
 
 CLIENT_LEFT = 499
 """nginx's status for a caller who went away before the answer was complete."""
-TEXT_FIELDS = ("content", "text", "tool_calls", "function", "arguments")
+TEXT_FIELDS = ("content", "text", "tool_calls", "function", "arguments", "input", "prompt", "parts")
+ASKED_FIELDS = ("messages", "input", "prompt", "contents", "content", "requests")
+"""Where the bodies of the endpoints hold what the model reads."""
+LONGEST_MODEL = 300
 
 
 class Settlement:
     """Attempts, tokens and cost of one call. `row.call_id` is ours, so that no caller's id counts money."""
 
-    __slots__ = ("_began", "_body", "_done", "_plan", "row")
+    __slots__ = (
+        "_after",
+        "_began",
+        "_body",
+        "_done",
+        "_plan",
+        "cache_written",
+        "headers",
+        "key_spend",
+        "notes",
+        "row",
+        "service_tier",
+    )
 
     def __init__(self, *, caller: Caller, body: Mapping[str, Any], request_id: str, endpoint: str) -> None:
+        model = body.get("model")
         self._body = body
+        self.cache_written = 0
+        self.service_tier: object = None
+        """The tier that the provider says it served the call in."""
         self._began = time.monotonic()
         self._done = False
         self._plan: DeploymentPlan | None = None
+        self._after: list[Callable[[UsageRow], None]] = []
+        self.key_spend = spend.of_key(caller.key_id, caller.key_spend) if caller.key_id else None
+        """Dollars that the key had spent before this call."""
+        self.headers: dict[str, str] = {}
+        """For the answer, whether it succeeds or not."""
+        self.notes: list[str] = []
+        """Warnings that are about the call rather than about one attempt."""
         self.row = UsageRow(
             call_id=f"call_{random.getrandbits(96):024x}",
             request_id=request_id,
@@ -40,9 +67,13 @@ class Settlement:
             key_id=caller.key_id,
             user_id=caller.user_id,
             caller_name=caller.name,
-            model=body["model"],
+            model=model[:LONGEST_MODEL] if isinstance(model, str) else "",
             is_stream=bool(body.get("stream")),
         )
+
+    def when_settled(self, do: Callable[[UsageRow], None]) -> None:
+        """Calls it once with the finished row, whatever becomes of the call."""
+        self._after.append(do)
 
     def begin_attempt(self, plan: DeploymentPlan) -> None:
         """From now on this deployment is the one that served the call."""
@@ -66,17 +97,32 @@ class Settlement:
             }
         )
 
+    @property
+    def lacks_price(self) -> bool:
+        """Is the price of the deployment that served the call unknown?"""
+        return self._plan is not None and self._plan.prices.is_unknown
+
+    def note_cache_written(self, tokens: int) -> None:
+        """Tokens that were put into a cache for this call; the provider charges them beside its input."""
+        self.cache_written += tokens
+
     def note_first_token(self) -> None:
         self.row.first_token_ms = _milliseconds(self._began)
 
     def succeed(self, answer: Mapping[str, Any]) -> Decimal | None:
         """Settles a whole answer and returns what it cost."""
+        self.service_tier = answer.get("service_tier")
         reported = answer.get("usage")
         return self._settle(200, reported, 0 if reported else answer_characters(answer))
 
-    def complete(self, reported: object, characters: int) -> None:
-        """Settles a stream that came to its end; see _count for the arguments."""
-        self._settle(200, reported, characters)
+    def complete(self, reported: object, characters: int) -> Decimal | None:
+        """Settles what came to its end, and returns what it cost; see _count for the arguments."""
+        return self._settle(200, reported, characters)
+
+    def complete_free(self) -> Decimal | None:
+        """Settles a call that providers do not charge for."""
+        self.row.cost = Decimal(0)
+        return self._settle(200, None, None)
 
     def fail(self, error: PorticoError, reported: object = None, characters: int | None = None) -> None:
         """Settles a call that ended with an error. Without arguments nothing was used."""
@@ -98,6 +144,8 @@ class Settlement:
         row.duration_ms = _milliseconds(self._began)
         self._count(reported, characters)
         usage.record(row)
+        for do in self._after:
+            do(row)
         return row.cost
 
     def _count(self, reported: object, characters: int | None) -> None:
@@ -110,7 +158,9 @@ class Settlement:
         elif characters is not None:
             row.is_estimated = True
             tokens = Tokens(
-                input=usage.estimated_tokens(_characters(self._body.get("messages"))),
+                input=usage.estimated_tokens(
+                    sum(text_characters(self._body.get(name)) for name in ASKED_FIELDS)
+                ),
                 output=usage.estimated_tokens(characters),
             )
         else:
@@ -118,7 +168,10 @@ class Settlement:
         row.input_tokens, row.output_tokens = tokens.input, tokens.output
         row.cached_tokens, row.reasoning_tokens = tokens.cached, tokens.reasoning
         if self._plan is not None:
-            row.cost = usage.cost_of(tokens, self._plan.input_cost, self._plan.output_cost)
+            if self.cache_written:
+                tokens = replace(tokens, cache_written=self.cache_written)
+            tier = self.service_tier if isinstance(self.service_tier, str) else ""
+            row.cost = self._plan.prices.cost(tokens, tier)
 
 
 def answer_characters(answer: Mapping[str, Any], part: str = "message") -> int:
@@ -135,18 +188,15 @@ def answer_characters(answer: Mapping[str, Any], part: str = "message") -> int:
     return total
 
 
-def _characters(value: object) -> int:
+def text_characters(value: object) -> int:
     """Characters of all texts in the messages; bytes written as base64 are no text."""
     match value:
         case str():
             return len(value)
         case list():
-            return sum(_characters(item) for item in value)
+            return sum(text_characters(item) for item in value)
         case dict():
-            return sum(
-                _characters(value.get(name))
-                for name in ("content", "text", "tool_calls", "function", "arguments")
-            )
+            return sum(text_characters(value.get(name)) for name in TEXT_FIELDS)
         case _:
             return 0
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
+from portal.gateway import enforcing, routing
 from portal.gateway.settlement import Settlement, answer_characters
 from portal.rest.errors import from_exception
+from portal.services import catalog, signatures
+from portal.services.catalog import DeploymentPlan
 from providers import sse
-from providers.errors import UpstreamTimeout
+from providers.errors import PorticoError, UpstreamTimeout
 from providers.http import AsyncClient, StreamResponse
+from providers.structured import Enforcement
 from providers.types import ChatCall, ChunkReader, HttpRequest, Json, Provider
 
-KEEP_ALIVE = b": keep-alive\n\n"
 KEEP_ALIVE_SECONDS = 15.0
 
 HEADERS = {
@@ -24,11 +28,34 @@ HEADERS = {
 }
 
 
+class Framing:
+    """How chunks stand in the body that the caller receives: OpenAI's server-sent events."""
+
+    start = b""
+    keep_alive = b": keep-alive\n\n"
+    end = sse.DONE
+
+    def __init__(self, shape: Callable[[Json], Json] | None = None) -> None:
+        """`shape` turns a chunk into what the caller's endpoint sends instead."""
+        self._shape = shape
+
+    def encode(self, chunk: Json) -> bytes:
+        return sse.encode(self._shape(chunk) if self._shape else chunk)
+
+    def fail(self, error: PorticoError) -> bytes:
+        return sse.encode(error.to_body())
+
+
 class Upstream:
     """A provider's open stream, read as OpenAI chunks."""
 
     def __init__(
-        self, exits: AsyncExitStack, response: StreamResponse, reader: ChunkReader, idle: float
+        self,
+        exits: AsyncExitStack,
+        response: StreamResponse,
+        reader: ChunkReader,
+        idle: float,
+        measure: Callable[[Json], int],
     ) -> None:
         self._exits = exits
         self._response = response
@@ -36,6 +63,7 @@ class Upstream:
         self._reader = reader
         self._idle = idle
         self._silent = 0.0
+        self._measure = measure
         self._first: list[Json] | None = []
         self._has_ended = False
         self.characters = 0
@@ -46,11 +74,29 @@ class Upstream:
         cls, client: AsyncClient, provider: Provider, call: ChatCall, request: HttpRequest
     ) -> Upstream:
         """Asks, and waits for the first chunk, so that an early failure can still become a plain answer."""
+        return await cls.begin(
+            client,
+            request,
+            provider,
+            lambda: provider.open_stream(call),
+            partial(answer_characters, part="delta"),
+        )
+
+    @classmethod
+    async def begin(
+        cls,
+        client: AsyncClient,
+        request: HttpRequest,
+        provider: Provider,
+        open_reader: Callable[[], ChunkReader],
+        measure: Callable[[Json], int],
+    ) -> Upstream:
+        """As `open`, with any reader. `measure` counts the characters that the model said in a chunk."""
         async with AsyncExitStack() as exits:
             response = await exits.enter_async_context(client.stream(request))
             if not 200 <= response.status < 300:
                 raise provider.from_error(await response.read())
-            upstream = cls(exits, response, provider.open_stream(call), request.timeouts.idle)
+            upstream = cls(exits, response, open_reader(), request.timeouts.idle, measure)
             while upstream._first == []:
                 upstream._first = await upstream._read()
             upstream._exits = exits.pop_all()
@@ -69,7 +115,7 @@ class Upstream:
         if chunks == []:
             chunks = await self._read()
         for chunk in chunks or ():
-            self.characters += answer_characters(chunk, "delta")
+            self.characters += self._measure(chunk)
         return chunks
 
     async def close(self) -> None:
@@ -107,10 +153,21 @@ class Events:
     without [DONE] would pass for a complete answer. Whoever iterates closes it in every case.
     """
 
-    def __init__(self, upstream: Upstream, settlement: Settlement, wants_usage: bool) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        settlement: Settlement,
+        wants_usage: bool,
+        plan: DeploymentPlan,
+        framing: Framing | None = None,
+        enforcement: Enforcement | None = None,
+    ) -> None:
         self._upstream = upstream
         self._settlement = settlement
         self._wants_usage = wants_usage
+        self._plan = plan
+        self._framing = framing or Framing()
+        self._enforcement = enforcement
         self._pieces = self._relay()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -129,25 +186,41 @@ class Events:
             await self._upstream.close()
 
     async def _relay(self) -> AsyncGenerator[bytes, None]:
-        upstream, settlement = self._upstream, self._settlement
+        upstream, settlement, framing = self._upstream, self._settlement, self._framing
         try:
+            if framing.start:
+                yield framing.start
             while (chunks := await upstream.next()) is not None:
+                self._note(chunks)
                 if not chunks:
-                    yield KEEP_ALIVE
-                elif events := b"".join(sse.encode(chunk) for chunk in chunks if self._is_wanted(chunk)):
+                    yield framing.keep_alive
+                    continue
+                settlement.service_tier = chunks[-1].get("service_tier") or settlement.service_tier
+                if events := b"".join(framing.encode(chunk) for chunk in chunks if self._is_wanted(chunk)):
                     yield events
+            await signatures.shared.flush()
+            if self._enforcement is not None:
+                await enforcing.enforce(self._enforcement, self._enforcement.seen())
             settlement.complete(upstream.usage, upstream.characters)
-            yield sse.DONE
+            routing.cooldowns.succeeded(self._plan.deployment_id)
+            if framing.end:
+                yield framing.end
         except (asyncio.CancelledError, GeneratorExit):
             settlement.leave(upstream.usage, upstream.characters)
             raise
         except Exception as exception:  # noqa: BLE001 - the call loop's door, as in calls.chat
             error = from_exception(exception, settlement.row.request_id)
             settlement.fail(error, upstream.usage, upstream.characters)
-            yield sse.encode(error.to_body())
+            routing.note_failure(self._plan, error, catalog.snapshot().settings.router)
+            yield framing.fail(error)
             raise error from None
         finally:
             await upstream.close()
+
+    def _note(self, chunks: list[Json]) -> None:
+        if self._enforcement is not None:
+            for chunk in chunks:
+                self._enforcement.see(chunk)
 
     def _is_wanted(self, chunk: Json) -> bool:
         """The chunk that only reports usage goes to callers who asked for it."""

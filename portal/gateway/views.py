@@ -1,24 +1,30 @@
-"""Chat completions: OpenAI's endpoint, and its Azure-style and engine-style addresses."""
+"""OpenAI's endpoints of models: chat, completions, embeddings; and LiteLLM's token counter."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 
-from portal.gateway.calls import StreamAnswer, chat
-from portal.gateway.schema import CHAT_ANSWER, CHAT_REQUEST, ERROR
+from portal.gateway.calls import Answer, StreamAnswer, chat
+from portal.gateway.completions import complete
+from portal.gateway.counting import count_tokens
+from portal.gateway.embeddings import embed
+from portal.gateway.schema import (
+    CHAT_ANSWER,
+    CHAT_REQUEST,
+    COMPLETION_ANSWER,
+    COMPLETION_REQUEST,
+    COUNT_ANSWER,
+    COUNT_REQUEST,
+    EMBEDDING_ANSWER,
+    EMBEDDING_REQUEST,
+    ERROR,
+)
 from portal.rest.answers import event_stream, json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import ANY_CALLER, AsyncAPIView
-from providers.errors import InvalidRequest
-from providers.messages import validate_messages
-from providers.params import validate_params
-
-ENDPOINT = "/v1/chat/completions"
-LONGEST_MODEL = 300
+from providers.types import Json
 
 
 class ChatCompletions(AsyncAPIView):
@@ -42,24 +48,97 @@ class ChatCompletions(AsyncAPIView):
         },
     )
     async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
-        body = request.json()
-        if model is not None:
-            body["model"] = model
-        _validate(body)
-        answer = await chat(
-            caller=request.caller, body=body, request_id=request.request_id, endpoint=ENDPOINT
+        return _shown(
+            await chat(
+                caller=request.caller,
+                body=_body(request, model),
+                request_id=request.request_id,
+                endpoint="/v1/chat/completions",
+            )
         )
-        if isinstance(answer, StreamAnswer):
-            return event_stream(answer.events, answer.headers)
-        return json_answer(answer.body, headers=answer.headers)
 
 
-def _validate(body: dict[str, Any]) -> None:
-    """The shape of the request. Raises InvalidRequest with the path of the first thing that is wrong."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("model must be the name of a model.", param="model")
-    if len(model) > LONGEST_MODEL:
-        raise InvalidRequest(f"model must be at most {LONGEST_MODEL} characters long.", param="model")
-    validate_params(body)
-    validate_messages(body)
+class Completions(AsyncAPIView):
+    """Continues a text, whole or as a stream of events, by any chat model that the key may use."""
+
+    permission = ANY_CALLER
+
+    @extend_schema(
+        operation_id="create_completion",
+        summary="Create a text completion",
+        tags=["Completions"],
+        request=COMPLETION_REQUEST,
+        responses={
+            (200, "application/json"): COMPLETION_ANSWER,
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "chunks, then [DONE]"),
+            "4XX": ERROR,
+            "5XX": ERROR,
+        },
+    )
+    async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
+        return _shown(
+            await complete(
+                caller=request.caller,
+                body=_body(request, model),
+                request_id=request.request_id,
+                endpoint="/v1/completions",
+            )
+        )
+
+
+class Embeddings(AsyncAPIView):
+    """Turns texts into vectors."""
+
+    permission = ANY_CALLER
+
+    @extend_schema(
+        operation_id="create_embedding",
+        summary="Create embeddings",
+        tags=["Embeddings"],
+        request=EMBEDDING_REQUEST,
+        responses={200: EMBEDDING_ANSWER, "4XX": ERROR, "5XX": ERROR},
+    )
+    async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
+        return _shown(
+            await embed(
+                caller=request.caller,
+                body=_body(request, model),
+                request_id=request.request_id,
+                endpoint="/v1/embeddings",
+            )
+        )
+
+
+class TokenCounter(AsyncAPIView):
+    """Counts the tokens of a request without running it."""
+
+    permission = ANY_CALLER
+
+    @extend_schema(
+        operation_id="count_tokens",
+        summary="Count tokens",
+        tags=["Tokens"],
+        request=COUNT_REQUEST,
+        responses={200: COUNT_ANSWER, "4XX": ERROR, "5XX": ERROR},
+    )
+    async def post(self, request: ApiRequest) -> HttpResponseBase:
+        return _shown(
+            await count_tokens(
+                caller=request.caller,
+                body=request.json(),
+                request_id=request.request_id,
+                endpoint="/utils/token_counter",
+            )
+        )
+
+
+def _body(request: ApiRequest, model: str | None) -> Json:
+    """The request's body; a model in the address counts more than one in the body."""
+    body = request.json()
+    return body if model is None else {**body, "model": model}
+
+
+def _shown(answer: Answer | StreamAnswer) -> HttpResponseBase:
+    if isinstance(answer, StreamAnswer):
+        return event_stream(answer.events, answer.headers)
+    return json_answer(answer.body, headers=answer.headers)

@@ -10,6 +10,8 @@ from typing import Any
 from portal import env
 from portal.crypto import CannotOpen
 from portal.models import Deployment, ProviderAccount
+from portal.services import prices
+from portal.services.prices import UNKNOWN, Prices
 from providers import registry
 from providers.errors import InvalidRequest
 from providers.types import Connection, Provider, Timeouts
@@ -23,7 +25,7 @@ STREAM_SECONDS = 3600.0
 class DeploymentPlan:
     """One way to serve a model. With a `problem` it cannot be used, and `connection` holds no credentials.
 
-    `input_cost` and `output_cost` are dollars per token, None where unknown.
+    `input_cost` and `output_cost` are the operator's own, `prices` what counts: dollars per token.
     """
 
     deployment_id: str
@@ -45,6 +47,7 @@ class DeploymentPlan:
     info: Mapping[str, Any] = field(default_factory=dict)
     rpm: int | None = None
     tpm: int | None = None
+    prices: Prices = UNKNOWN
     problem: str | None = None
     """Why it cannot be used, for operators; callers are told only that the model is misconfigured."""
 
@@ -113,6 +116,13 @@ def plan_on(
         info=deployment.info,
         rpm=deployment.rpm,
         tpm=deployment.tpm,
+        prices=prices.of_deployment(
+            provider=provider.name,
+            provider_model=deployment.provider_model,
+            input_cost=deployment.input_cost_per_token,
+            output_cost=deployment.output_cost_per_token,
+            info=deployment.info,
+        ),
         problem=account.problem,
     )
 

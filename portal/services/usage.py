@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
 from django.db import Error
 
 from files.database import in_thread
-from portal.services.usage_rows import MOST_TOKENS, UsageRow, write
+from portal.services.prices import Tokens
+from portal.services.usage_rows import UsageRow, write
 
-__all__ = ["Ledger", "Tokens", "UsageRow", "cost_of", "estimated_tokens", "flush", "record", "start", "stop"]
+__all__ = ["Ledger", "Tokens", "UsageRow", "estimated_tokens", "flush", "record", "start", "stop"]
 
 FLUSH_SECONDS = 0.25
 BATCH = 500
@@ -29,44 +26,9 @@ CHARACTERS_PER_TOKEN = 4
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What an OpenAI `usage` object counts, whatever else a provider may have put into it."""
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-
-    @classmethod
-    def of(cls, usage: Mapping[str, Any]) -> Tokens:
-        return cls(
-            input=_count(usage, "prompt_tokens"),
-            output=_count(usage, "completion_tokens"),
-            cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-            reasoning=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
-        )
-
-
 def estimated_tokens(characters: int) -> int:
     """What a text may have cost when no provider counted it."""
     return -(-characters // CHARACTERS_PER_TOKEN)
-
-
-def cost_of(tokens: Tokens, input_price: Decimal | None, output_price: Decimal | None) -> Decimal | None:
-    """Dollars; None when a price that is needed is unknown, never a silent zero."""
-    if (input_price is None and tokens.input) or (output_price is None and tokens.output):
-        return None
-    if input_price is None and output_price is None:
-        return None
-    return tokens.input * (input_price or Decimal(0)) + tokens.output * (output_price or Decimal(0))
-
-
-def _count(holder: object, name: str) -> int:
-    value = holder.get(name) if isinstance(holder, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return 0
-    return min(max(value, 0), MOST_TOKENS)
 
 
 class Ledger:
@@ -78,6 +40,7 @@ class Ledger:
         self._lost = 0
         self._stopping: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._hurry: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -85,6 +48,9 @@ class Ledger:
     def record(self, row: UsageRow) -> None:
         if len(self._rows) < self._most_waiting:
             self._rows.append(row)
+            if row.windows and self._hurry is not None:
+                # Other calls may be waiting for what this one had reserved.
+                self._hurry.set()
             return
         self._lost += 1
         if self._lost & (self._lost - 1) == 0:  # the first, second, fourth, eighth …
@@ -92,19 +58,22 @@ class Ledger:
 
     def start(self) -> None:
         """Begins to write. Call it in the event loop that will also stop it."""
-        self._stopping = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run(self._stopping), name="usage writer")
+        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(self._stopping, self._hurry), name="usage writer"
+        )
 
     async def stop(self) -> None:
         """Writes what is left, for a few seconds at most."""
-        if self._task is None or self._stopping is None:
+        if self._task is None or self._stopping is None or self._hurry is None:
             return
         self._stopping.set()
+        self._hurry.set()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._task, DRAIN_SECONDS)
         if self._rows:
             logger.error("usage rows not written before the end: %d", len(self._rows))
-        self._task = self._stopping = None
+        self._task = self._stopping = self._hurry = None
 
     async def flush(self) -> bool:
         """Writes all waiting rows; False when the database refused and they stay."""
@@ -122,12 +91,13 @@ class Ledger:
                 raise
         return True
 
-    async def _run(self, stopping: asyncio.Event) -> None:
+    async def _run(self, stopping: asyncio.Event, hurry: asyncio.Event) -> None:
         pause = FLUSH_SECONDS
         is_last = False
         while not is_last:
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause)
+                await asyncio.wait_for(hurry.wait(), pause)
+            hurry.clear()
             is_last = stopping.is_set()
             pause = FLUSH_SECONDS if await self.flush() else min(pause * 2, LONGEST_PAUSE)
 

@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import DataError, IntegrityError, connection, models, transaction
 
 from portal.models import Team, UsageRecord, VirtualKey
+from portal.services import spend
 
 MOST_TEXT = 2_000
 MOST_WARNINGS = 50
@@ -60,13 +61,17 @@ class UsageRow:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    windows: tuple[int, ...] = ()
+    """Of the budgets that the call counts in; no column."""
 
 
 FIELDS = [each for each in UsageRecord._meta.concrete_fields if not each.primary_key]
 
 
 def write(rows: Sequence[UsageRow]) -> None:
-    """Writes rows in one transaction; those whose call_id stands in the ledger already are left as they are.
+    """Writes rows and what they add up to in one transaction; those whose call_id stands there already count
+    nothing.
 
     Raises django.db.Error when the database is away. A row that the database can never take is logged and
     left out, so that it does not hold up the others.
@@ -84,30 +89,34 @@ def write(rows: Sequence[UsageRow]) -> None:
 
 def _insert(rows: Sequence[UsageRow]) -> None:
     # Through bulk_create a row costs 90 µs, so 15: with a row for every call that is worth a statement.
+    # RETURNING tells which rows are new, so that settling twice counts once.
     name = connection.ops.quote_name
     columns = ", ".join(name(str(each.column)) for each in FIELDS)
-    marks = ", ".join(["%s"] * len(FIELDS))
+    marks = f"({', '.join(['%s'] * len(FIELDS))})"
     statement = (
-        f"INSERT INTO {name(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) "  # noqa: S608 - names of ours
-        f"ON CONFLICT ({name('call_id')}) DO NOTHING"
+        f"INSERT INTO {name(UsageRecord._meta.db_table)} ({columns}) "  # noqa: S608 - names of ours
+        f"VALUES {', '.join([marks] * len(rows))} "
+        f"ON CONFLICT ({name('call_id')}) DO NOTHING RETURNING {name('call_id')}"
     )
     converters = [(each.attname, _converter(each)) for each in FIELDS]
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.executemany(statement, [_values(row, converters) for row in rows])
-        _note_use_of_keys(rows)
+            cursor.execute(statement, [value for row in rows for value in _values(row, converters)])
+            new = {call_id for (call_id,) in cursor.fetchall()}
+        spend.count(_once_each(rows, new))
 
 
-def _note_use_of_keys(rows: Sequence[UsageRow]) -> None:
-    used = {row.key_id for row in rows if row.key_id is not None}
-    if used:
-        last = max(row.started_at for row in rows if row.key_id is not None)
-        VirtualKey.objects.filter(pk__in=used).update(last_used_at=last)
+def _once_each(rows: Sequence[UsageRow], new: set[str]) -> list[UsageRow]:
+    return list({row.call_id: row for row in reversed(rows) if row.call_id in new}.values())
 
 
 def _values(row: UsageRow, converters: Sequence[tuple[str, Convert | None]]) -> list[Any]:
     """The row as the columns can hold it: texts cut, numbers bounded, only numbers in `usage`."""
     row.usage = _numbers(row.usage)
+    row.model = _storable(row.model)
+    row.tags = [_storable(tag) for tag in row.tags]
+    if row.cost is not None:
+        row.cost = min(max(row.cost, Decimal(0)), MOST_DOLLARS)
     row.warnings = [_storable(warning)[:MOST_TEXT] for warning in row.warnings[:MOST_WARNINGS]]
     values = [getattr(row, name) for name, _ in converters]
     return [

@@ -9,6 +9,7 @@ from providers.openai import spec
 from providers.openai.chat_errors import from_error
 from providers.openai.chat_request import to_chat
 from providers.openai.chat_response import from_chat, open_stream
+from providers.openai.embeddings import embed
 from providers.openai.files import Files, list_models
 from providers.types import Provider
 
@@ -25,4 +26,5 @@ PROVIDER = Provider(
     from_error=from_error,
     list_models=list_models,
     files=Files(),
+    embed=embed,
 )

@@ -26,7 +26,7 @@ PLAIN_MESSAGE = frozenset({"role", "content", "name"})
 def to_chat(connection: Connection, call: ChatCall) -> HttpRequest:
     """Raises InvalidRequest, UnsupportedParameter or UnsupportedFile for what cannot be sent."""
     return HttpRequest(
-        "POST", address(connection, "chat/completions"), headers(connection), _encode(to_body(call))
+        "POST", address(connection, "chat/completions"), headers(connection), encode(to_body(call))
     )
 
 
@@ -46,6 +46,8 @@ def to_body(call: ChatCall) -> Json:
     body["messages"] = [
         _to_message(message, f"messages[{i}]", call) for i, message in enumerate(call.body["messages"])
     ]
+    if "tools" in body:
+        _take_own_tools(body, call)
     if "response_format" in body:
         body["response_format"] = _to_format(body["response_format"])
     _rename_limit(body, call)
@@ -105,6 +107,22 @@ def _short_id(call_id: str) -> str:
     return "call_" + hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
+def _take_own_tools(body: Json, call: ChatCall) -> None:
+    """Every tool here has a type. Google's stand under their names instead (`{"googleSearch": {}}`)."""
+    kept: list[Json] = []
+    for i, tool in enumerate(body["tools"]):
+        if "type" in tool or "function" in tool:
+            kept.append(tool)
+        else:
+            params.drop(call, f"tools[{i}]", "it belongs to another provider")
+    if len(kept) == len(body["tools"]):
+        return
+    body["tools"] = kept
+    if not kept:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+
+
 def _to_format(given: Json) -> Json:
     """`response_schema` beside json_object is how callers ask Google for a schema; OpenAI has its own way."""
     schema = given.get("response_schema")
@@ -131,7 +149,7 @@ def _merge_extra(body: Json, call: ChatCall) -> None:
         body[name] = value
 
 
-def _encode(body: Any) -> bytes:
+def encode(body: Any) -> bytes:
     try:
         return orjson.dumps(body)
     except (orjson.JSONEncodeError, RecursionError):

@@ -27,8 +27,18 @@ OURS = "file-" + "M" * 24
 BASE = "http://127.0.0.1:9"
 
 # Keys in the shape that each provider gives out.
-KEYS = {"openai": "sk-proj-canary0123456789abcdefghij", "gemini": "AIzaCanary0123456789abcdefghijklmnopqrs"}
-MODELS = {"openai": "gpt-4.1", "gemini": "gemini-2.5-flash"}
+KEYS = {
+    "openai": "sk-proj-canary0123456789abcdefghij",
+    "azure": "Canary0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyzACOG",
+    "gemini": "AIzaCanary0123456789abcdefghijklmnopqrs",
+    "vertex_ai": "AIzaCanary9876543210abcdefghijklmnopqrs",
+}
+MODELS = {
+    "openai": "gpt-4.1",
+    "azure": "our-deployment",
+    "gemini": "gemini-2.5-flash",
+    "vertex_ai": "gemini-2.5-flash",
+}
 
 # A stream of text, a tool call and usage, as each provider writes it.
 STREAMS = {
@@ -54,6 +64,10 @@ STREAMS = {
         b'"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4,"totalTokenCount":7}}\r\n\r\n'
     ),
 }
+STREAMS["azure"] = (
+    b'data: {"choices":[],"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0}]}\n\n'
+) + STREAMS["openai"]
+STREAMS["vertex_ai"] = STREAMS["gemini"]
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -66,7 +80,7 @@ def user(*parts: Json) -> Json:
 
 TEXT = {"type": "text", "text": "read this"}
 FILE = {"type": "file", "file": {"file_id": OURS}}
-COPY = ProviderFile("copy-id", "https://provider.example/v1/files/copy-id", "application/pdf", "a.pdf")
+COPY = ProviderFile("copy-id", "gs://bucket/portico/copy-id", "application/pdf", "a.pdf")
 
 # name → (the caller's request, the files resolved for it, what must be found in the body that is sent)
 REQUESTS: dict[str, tuple[Json, dict[str, FileRef], bytes]] = {

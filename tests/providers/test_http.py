@@ -140,6 +140,24 @@ def test_proxies_of_the_environment_count_only_when_the_operator_says_so(
     assert send(HttpRequest("GET", server.url), trust_env=True).body == b"proxied"
 
 
+def test_proxies_are_left_out_for_hosts_that_need_none_and_netrc_is_never_read(
+    send: Send, upstream: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server, proxy = upstream(answering(http(200, b"direct"))), upstream(answering(http(200, b"proxied")))
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    request = HttpRequest("GET", server.url, {"authorization": "Bearer ours"})
+    assert send(request, trust_env=True).body == b"direct"
+    assert server.received[0].headers["authorization"] == "Bearer ours"
+    send(HttpRequest("GET", server.url), trust_env=True)
+    assert "authorization" not in server.received[1].headers
+
+
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/", "http://[bad/", "ftp://a/", "nonsense", "http://", ""]
 )

@@ -61,10 +61,36 @@ async def test_an_answer_carries_the_public_name_and_the_providers_usage(
     assert row.attempts[0]["status"] == 200
 
 
-async def test_an_unknown_price_is_shown_nowhere(stub: Stub, deploy: Deploy, caller: Caller, rows: Rows):
+async def test_an_unknown_price_is_told_and_never_zero(
+    stub: Stub, deploy: Deploy, caller: Caller, rows: Rows
+):
     await deploy(stub)
-    assert "x-portico-response-cost" not in (await ask(caller)).headers
-    assert (await rows())[0].cost is None
+    headers = (await ask(caller)).headers
+    assert "x-portico-response-cost" not in headers
+    assert "price of this model is unknown" in headers["x-portico-warnings"]
+    (row,) = await rows()
+    assert (row.cost, row.warnings) == (None, [])
+
+
+async def test_cached_tokens_cost_what_the_table_says(stub: Stub, deploy: Deploy, caller: Caller, rows: Rows):
+    await deploy(stub, info={"base_model": "gpt-4.1"})
+    details = {"prompt_tokens_details": {"cached_tokens": 500_000}}
+    stub.script.append(answer(usage={"prompt_tokens": 1_000_000, "completion_tokens": 10, **details}))
+    answered = await ask(caller)
+    assert answered.headers["x-portico-response-cost"] == "1.25008"
+    assert (await rows())[0].cost == Decimal("1.25008")
+
+
+async def test_a_wrong_shape_ends_in_the_ledger(caller: Caller, rows: Rows):
+    for wrong in ({"model": None}, {"model": 7}, {"messages": "x"}, {"temperature": "hot"}):
+        with pytest.raises(InvalidRequest):
+            await ask(caller, **wrong)
+    assert [(row.status, row.error_code) for row in await rows()] == [
+        (400, "invalid_request"),
+        (400, "invalid_request"),
+        (400, "invalid_request"),
+        (400, "invalid_value"),
+    ]
 
 
 async def test_tools_and_their_results_pass_through(stub: Stub, deploy: Deploy, caller: Caller):

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.gateway import client
-from portal.gateway.views import _validate
+from portal.gateway.calls import validate
 from providers.errors import InvalidRequest
 from tests.portal.gateway.conftest import Deploy, Rows
 from tests.portal.gateway.stub import Stub, chunks, hang, status, stream
@@ -233,5 +233,5 @@ async def test_an_unknown_model_and_a_forbidden_one_look_alike(
 def test_no_body_makes_the_check_fail_otherwise(body: dict[str, Any]):
     before = copy.deepcopy(body)
     with suppress(InvalidRequest):
-        _validate(body)
+        validate(body)
     assert body == before

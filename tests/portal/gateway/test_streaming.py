@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from portal.gateway import streaming
+from portal.gateway import routing, streaming
 from portal.gateway.calls import StreamAnswer, chat
 from portal.services.access import Caller
 from providers.errors import PorticoError, RateLimited, UpstreamInvalid, UpstreamTimeout
@@ -251,3 +251,16 @@ async def test_a_limit_met_early_in_a_stream_lets_the_deployment_rest(
         assert text_of(await read(await open_stream(caller))) == "Hello there"
     assert (stub.calls, spare.calls) == (1, 2)
     assert issubclass(RateLimited, PorticoError)
+
+
+async def test_a_deployment_whose_streams_break_midway_comes_to_rest(
+    stub: Stub, spare: Stub, deploy: Deploy, caller: Caller
+):
+    bad = await deploy(stub, order=1)
+    await deploy(spare, order=2)
+    for _ in range(4):
+        stub.script.append(stream(*chunks()[:2], then="reset"))
+        assert (await read(await open_stream(caller)))[-1] == "<broken>"
+    assert routing.cooldowns.rests_until(bad.deployment_id) > time.monotonic()
+    assert text_of(await read(await open_stream(caller))) == "Hello there"
+    assert (stub.calls, spare.calls) == (4, 1)

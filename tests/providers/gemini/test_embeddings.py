@@ -11,8 +11,9 @@ import pytest
 
 from providers.errors import InvalidRequest, UnsupportedParameter, UpstreamInvalid
 from providers.gemini.count_tokens import from_count, to_count
-from providers.gemini.embeddings import from_embeddings, to_embeddings
-from providers.types import ChatCall, HttpResponse, Json
+from providers.gemini.embeddings import embed as embed_flow
+from providers.gemini.embeddings import to_embeddings
+from providers.types import ChatCall, HttpRequest, HttpResponse, Json
 from tests.providers.gemini.build import CONNECTION, call_of
 
 
@@ -28,9 +29,22 @@ def sent(call: ChatCall) -> Json:
     return found
 
 
-def received(*vectors: list[float], call: ChatCall | None = None) -> Json:
-    body = {"embeddings": [{"values": vector} for vector in vectors]}
-    return from_embeddings(call or embed(), HttpResponse(200, {}, orjson.dumps(body)))
+def answered(call: ChatCall, *responses: HttpResponse) -> Json:
+    """The flow's result after these responses."""
+    flow = embed_flow(CONNECTION, call)
+    assert isinstance(flow.send(None), HttpRequest)
+    try:
+        for response in responses:
+            flow.send(response)
+    except StopIteration as stop:
+        result: Json = stop.value
+        return result
+    raise AssertionError("the flow wants more")
+
+
+def received(*vectors: list[float], call: ChatCall | None = None, **answer: Any) -> Json:
+    body = {"embeddings": [{"values": vector} for vector in vectors], **answer}
+    return answered(call or embed(), HttpResponse(200, {}, orjson.dumps(body)))
 
 
 def test_each_text_is_one_request_of_the_batch():
@@ -44,7 +58,7 @@ def test_each_text_is_one_request_of_the_batch():
     assert len(sent(embed(input="one"))["requests"]) == 1
 
 
-@pytest.mark.parametrize("given", [None, "", [], [""], [1, 2], [[1, 2]], ["x"] * 101])
+@pytest.mark.parametrize("given", [None, "", [], [""], [1, 2], [[1, 2]], ["x"] * 2049])
 def test_inputs_that_are_no_texts_are_refused(given):
     with pytest.raises(InvalidRequest) as raised:
         sent(embed(input=given))
@@ -79,7 +93,36 @@ def test_vectors_come_back_in_order_scaled_to_one_and_packed_when_asked():
 )
 def test_broken_vectors_are_upstream_errors(body):
     with pytest.raises(UpstreamInvalid):
-        from_embeddings(embed(), HttpResponse(200, {}, body))
+        answered(embed(), HttpResponse(200, {}, body))
+
+
+def test_more_texts_than_google_takes_at_once_go_in_several_requests():
+    call = ChatCall(
+        "gemini-embedding-001", "public", {"input": ["x"] * 150, "temperature": 1}, drop_params=True
+    )
+    many = [
+        HttpResponse(
+            200,
+            {},
+            orjson.dumps(
+                {
+                    "embeddings": [{"values": [float(number), 1.0]}] * count,
+                    "usageMetadata": {"promptTokenCount": count},
+                }
+            ),
+        )
+        for number, count in ((1, 100), (2, 50))
+    ]
+    found = answered(call, *many)
+    assert [item["index"] for item in found["data"]] == list(range(150))
+    assert found["data"][99]["embedding"] != found["data"][100]["embedding"]
+    assert found["usage"]["prompt_tokens"] == 150
+    assert len(call.warnings) == 1
+
+
+def test_a_refusal_becomes_the_house_s_error():
+    with pytest.raises(InvalidRequest):
+        answered(embed(), HttpResponse(400, {}, b'{"error": {"message": "too long", "status": "X"}}'))
 
 
 def test_tokens_of_a_whole_chat_request_are_counted():

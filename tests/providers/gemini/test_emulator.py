@@ -19,8 +19,8 @@ from providers.errors import (
     UpstreamUnavailable,
 )
 from providers.gemini import PROVIDER, files
-from providers.gemini.count_tokens import from_count, to_count
-from providers.gemini.embeddings import from_embeddings, to_embeddings
+from providers.gemini.count_tokens import count_tokens
+from providers.gemini.embeddings import embed
 from providers.gemini.verbs import GeminiFiles
 from providers.http import AsyncClient, SyncClient
 from providers.types import (
@@ -220,9 +220,9 @@ def test_speech_and_pictures(client, account):
 
 def test_embeddings_and_token_counts(client, account):
     call = ChatCall("gemini-embedding-001", "public", {"input": ["a", "b"], "dimensions": 256})
-    found = from_embeddings(call, client.send(to_embeddings(account, call)))
+    found = client.run(embed(account, call))
     assert [len(item["embedding"]) for item in found["data"]] == [256, 256]
-    assert from_count(client.send(to_count(account, call_of("gemini-2.5-flash")))) > 0
+    assert client.run(count_tokens(account, call_of("gemini-2.5-flash"))) > 0
 
 
 def test_models_are_listed(client, account):

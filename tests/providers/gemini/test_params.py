@@ -11,7 +11,6 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.gemini import PROVIDER, spec
 from providers.gemini.chat_request import to_body
 from providers.gemini.dialect import AI_STUDIO, Dialect
-from providers.gemini.generation import schema_to_enforce
 from providers.types import Connection, Json
 from tests.providers.gemini.build import CONNECTION, body_of, call_of, config_of
 
@@ -252,14 +251,6 @@ def test_own_thinking_config_passes_and_contradicts_the_others():
 )
 def test_response_format_becomes_mime_type_and_schema(model, response_format, expected):
     assert config_of(model, response_format=response_format) == expected
-
-
-def test_schema_to_enforce_is_the_callers_own():
-    wanted = {"type": "json_object", "response_schema": SCHEMA, "enforce_validation": True}
-    assert schema_to_enforce({"response_format": wanted}) == SCHEMA
-    assert schema_to_enforce({"response_format": {**wanted, "enforce_validation": False}}) is None
-    assert schema_to_enforce({"response_format": "json"}) is None
-    assert schema_to_enforce({}) is None
 
 
 def test_json_mode_and_functions_together_need_gemini_3():

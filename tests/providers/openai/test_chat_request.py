@@ -103,6 +103,18 @@ def test_other_providers_words_are_refused_or_dropped_aloud(name: str) -> None:
     assert name in lenient.warnings[0]
 
 
+def test_tools_that_only_google_has_are_refused_or_dropped_aloud() -> None:
+    ours = {"type": "function", "function": {"name": "f"}}
+    with pytest.raises(UnsupportedParameter) as refused:
+        to_body(call(tools=[ours, {"googleSearch": {}}]))
+    assert refused.value.param == "tools[1]"
+    lenient = call(drop=True, tools=[{"googleSearch": {}}, ours], tool_choice="auto")
+    assert to_body(lenient)["tools"] == [ours]
+    assert "tools[0]" in lenient.warnings[0]
+    nothing_left = to_body(call(drop=True, tools=[{"urlContext": {}}], tool_choice="auto"))
+    assert not {"tools", "tool_choice"} & nothing_left.keys()
+
+
 def test_extra_body_goes_up_word_for_word_but_replaces_nothing_of_ours() -> None:
     body = to_body(call(extra_body={"top_k": 5, "guided_json": {}}, drop_params=True))
     assert (body["top_k"], body["guided_json"]) == (5, {})

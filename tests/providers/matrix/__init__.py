@@ -1,0 +1,1 @@
+"""templates/docs/providers.md: what each registered provider does, found out by asking its own functions."""
