@@ -7,7 +7,7 @@ WORKERS ?=
 BIN := .venv/bin
 NPM := .cache/npm
 
-.PHONY: serve demo test lint bench setup setup-dev node-tools lock clean
+.PHONY: serve demo test lint bench setup setup-dev node-tools openai-tests lock clean
 
 serve: setup
 	exec $(BIN)/python manage.py up --host $(HOST) --port $(PORT) $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS))
@@ -15,7 +15,7 @@ serve: setup
 demo: setup-dev
 	exec $(BIN)/python -m tests.demo --host $(HOST) --port $(PORT) $(if $(WORKERS),--workers $(WORKERS))
 
-test: setup-dev node-tools
+test: setup-dev node-tools openai-tests
 	$(BIN)/python -m tests.requirements
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
@@ -47,13 +47,24 @@ $(BIN)/.installed-dev: tests/requirements.lock | $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.lock
 	@touch $@
 
-# Azurite and axe-core come from npm where there is one; without it their tests are skipped with one line.
+# Azurite, axe-core and clients come from npm where there is one; without it their tests are skipped with one line.
 node-tools:
 	@if command -v npm >/dev/null; then \
 		if ! cmp -s tests/node/package-lock.json $(NPM)/package-lock.json || [ ! -f $(NPM)/.installed ]; then \
 			mkdir -p $(NPM) && cp tests/node/package.json tests/node/package-lock.json $(NPM)/ && \
 			(cd $(NPM) && npm ci --no-audit --no-fund --loglevel=error >/dev/null && touch .installed); \
 		fi; \
+	fi
+
+# The openai package's own tests come with its source only, which the lock knows too.
+openai-tests: setup-dev
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("openai"))'); \
+	if [ ! -d .cache/openai/openai-$$version/tests ]; then \
+		mkdir -p .cache/openai && \
+		sed -n '/^openai==/,/[^\\]$$/p' tests/requirements.lock > .cache/openai/requirements.txt && \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary openai \
+			--require-hashes -r .cache/openai/requirements.txt -d .cache/openai && \
+		tar xzf .cache/openai/openai-$$version.tar.gz -C .cache/openai || true; \
 	fi
 
 lock: setup-dev

@@ -6,9 +6,11 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-NODE_MODULES = Path(__file__).resolve().parent.parent / ".cache" / "npm" / "node_modules"
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+NODE_MODULES = CACHE / "npm" / "node_modules"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ def azurite() -> Path | None:
     return path if path.exists() and shutil.which("node") else None
 
 
+def node() -> str | None:
+    """Path of the program that runs the clients from npm, when those are installed."""
+    return shutil.which("node") if (NODE_MODULES / "openai" / "package.json").exists() else None
+
+
+def openai_suite() -> Path | None:
+    """The source of the openai package as installed, with the tests that its wheel lacks."""
+    path = CACHE / "openai" / f"openai-{version('openai')}"
+    return path if (path / "tests" / "api_resources").is_dir() else None
+
+
 def recorded_traffic() -> Path | None:
     """The folder of recorded exchanges; it is not part of the repository."""
     folder = os.environ.get("RECORDED_TRAFFIC")
@@ -49,6 +62,12 @@ def all_requirements() -> list[Requirement]:
         ),
         Requirement(
             "Azurite", azurite() is not None, "Azure tests skipped; install npm and run make test again"
+        ),
+        Requirement(
+            "clients from npm", node() is not None, "their tests skipped; install npm and run make test again"
+        ),
+        Requirement(
+            "openai's own tests", openai_suite() is not None, "skipped; run make test again when PyPI answers"
         ),
     ]
 
