@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
@@ -13,24 +16,48 @@ from django.db.models import Model as DjangoModel
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from files.models import ManagedFile, ProviderFileMapping
+from files import storage
+from files.models import (
+    DailyUse,
+    Deletion,
+    FileRules,
+    FileShare,
+    IdempotencyRecord,
+    LegacyFileId,
+    ManagedFile,
+    ProviderFileMapping,
+    RawFile,
+    Upload,
+    UploadPart,
+)
 from portal.models import (
     AuditEvent,
+    Budget,
+    BudgetWindow,
+    CacheRow,
+    ContextCache,
     Deployment,
+    Invitation,
     Membership,
     Model,
     ProviderAccount,
+    Reservation,
+    RetiredKey,
     Revision,
+    Session,
     Settings,
     SetupLink,
+    TagHour,
     Team,
+    ThoughtSignature,
+    UsageHour,
     UsageRecord,
     User,
     VirtualKey,
 )
 from portal.services import audit, people, policy
 from portal.services.audit import Actor
-from providers.errors import Conflict
+from providers.errors import Conflict, PorticoError
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
@@ -44,7 +71,9 @@ else:
 admin.site.site_header = "Portico records"
 admin.site.site_title = "Portico"
 admin.site.index_title = "Raw records"
-admin.site.unregister(Group)
+for _table in (Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
+    # Not used here, or changed on the account page alone, where it is checked.
+    admin.site.unregister(_table)
 
 
 class _OwnersOnly:
@@ -113,7 +142,7 @@ class TeamRecords(_Records):
     list_display = ("name", "team_id", "is_blocked", "created_at")
     list_filter = ("is_blocked",)
     search_fields = ("name", "team_id")
-    readonly_fields = ("team_id", "created_at")
+    readonly_fields = ("team_id", "options", "created_at")
     inlines = (MembershipInline,)
 
 
@@ -171,7 +200,17 @@ class VirtualKeyRecords(_Records):
     list_select_related = ("team", "user")
     autocomplete_fields = ("user",)
     exclude = ("digest", "revision")
-    readonly_fields = ("team", "hint", "created_at", "updated_at", "last_used_at", "deleted_at")
+    readonly_fields = (
+        "team",
+        "hint",
+        "options",
+        "budget",
+        "created_by",
+        "created_at",
+        "updated_at",
+        "last_used_at",
+        "deleted_at",
+    )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -228,6 +267,7 @@ class MembershipRecords(_Records):
     search_fields = ("user__email", "team__name")
     list_select_related = ("user", "team")
     autocomplete_fields = ("user", "team")
+    readonly_fields = ("options", "budget")
 
 
 @admin.register(Settings)
@@ -247,6 +287,40 @@ class SetupLinkRecords(_ReadOnly):
     exclude = ("digest",)
 
 
+@admin.register(Invitation)
+class InvitationRecords(_ReadOnly):
+    list_display = ("email", "role", "team", "created_at", "expires_at", "used_at", "accepted_by")
+    exclude = ("digest",)
+
+
+@admin.register(Session)
+class SessionRecords(_ReadOnly):
+    list_display = ("user", "browser", "address", "signed_in_at", "seen_at", "expire_date")
+    search_fields = ("user__email", "address")
+    exclude = ("session_key", "session_data")
+
+
+@admin.register(CacheRow)
+class CacheRowRecords(_ReadOnly):
+    list_display = ("cache_key", "expires")
+    search_fields = ("cache_key",)
+    exclude = ("value",)
+
+
+@admin.register(ContextCache)
+class ContextCacheRecords(_ReadOnly):
+    list_display = ("name", "account", "tokens", "created_at", "expires_at")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    search_fields = ("name",)
+
+
+@admin.register(ThoughtSignature)
+class ThoughtSignatureRecords(_ReadOnly):
+    list_display = ("key", "created_at")
+    search_fields = ("key",)
+
+
 @admin.register(AuditEvent)
 class AuditEventRecords(_ReadOnly):
     list_display = ("at", "actor", "action", "object_type", "object_name")
@@ -263,8 +337,75 @@ class UsageRecordRecords(_ReadOnly):
     date_hierarchy = "started_at"
 
 
+@admin.register(UsageHour)
+class UsageHourRecords(_ReadOnly):
+    list_display = ("hour", "team_number", "key_number", "model", "provider", "calls", "failed", "cost")
+    list_filter = ("provider",)
+    search_fields = ("model", "provider_model")
+    date_hierarchy = "hour"
+
+
+@admin.register(TagHour)
+class TagHourRecords(_ReadOnly):
+    list_display = ("hour", "tag", "calls", "failed", "cost")
+    search_fields = ("tag",)
+    date_hierarchy = "hour"
+
+
+@admin.register(Budget)
+class BudgetRecords(_ReadOnly):
+    """Changed through the API, which changes those who share them too."""
+
+    list_display = ("budget_id", "max_budget", "soft_budget", "duration", "updated_at")
+    search_fields = ("budget_id",)
+
+
+@admin.register(BudgetWindow)
+class BudgetWindowRecords(_ReadOnly):
+    list_display = ("subject", "model", "duration", "max_budget", "spent", "reserved", "resets_at")
+    search_fields = ("subject", "model")
+    exclude = ("revision",)
+
+
+@admin.register(Reservation)
+class ReservationRecords(_ReadOnly):
+    list_display = ("call_id", "amount", "owner", "created_at", "renewed_at")
+    search_fields = ("call_id",)
+
+
+@admin.register(RetiredKey)
+class RetiredKeyRecords(_ReadOnly):
+    list_display = ("key", "valid_until", "created_at")
+    list_select_related = ("key",)
+    exclude = ("digest",)
+
+
+@admin.register(FileRules)
+class FileRulesRecords(_Records):
+    list_display = (
+        "team",
+        "storage",
+        "max_bytes",
+        "max_files",
+        "max_file_bytes",
+        "max_bytes_per_day",
+        "keep_days",
+    )
+    list_select_related = ("team",)
+    autocomplete_fields = ("team",)
+
+
 @admin.register(ManagedFile)
 class ManagedFileRecords(_ReadOnly):
+    readonly_fields = ("address",)
+
+    @admin.display(description="Address of the bytes")
+    def address(self, obj: ManagedFile) -> str:
+        try:
+            return storage.address(obj)
+        except PorticoError as error:
+            return error.message
+
     list_display = ("filename", "id", "team", "media_type", "size", "storage", "created_at", "deleted_at")
     list_filter = ("purpose", "storage", "team")
     search_fields = ("id", "filename", "sha256")
@@ -279,6 +420,67 @@ class ProviderFileMappingRecords(_ReadOnly):
     search_fields = ("file__id", "provider_file_id")
     list_select_related = ("file", "account")
     exclude = ("sealed_checkpoint",)
+
+
+@admin.register(RawFile)
+class RawFileRecords(_ReadOnly):
+    list_display = ("filename", "provider_file_id", "team", "account", "state", "size", "created_at")
+    list_filter = ("provider", "state", "team")
+    search_fields = ("provider_file_id", "filename", "sha256")
+    list_select_related = ("team", "account")
+
+
+@admin.register(Upload)
+class UploadRecords(_ReadOnly):
+    list_display = ("filename", "id", "team", "size", "status", "created_at", "expires_at")
+    list_filter = ("status", "storage", "team")
+    search_fields = ("id", "filename")
+    list_select_related = ("team",)
+
+
+@admin.register(UploadPart)
+class UploadPartRecords(_ReadOnly):
+    list_display = ("id", "upload", "size", "created_at")
+    search_fields = ("id", "upload__id")
+    list_select_related = ("upload",)
+
+
+@admin.register(FileShare)
+class FileShareRecords(_ReadOnly):
+    list_display = ("file", "team", "created_at")
+    list_filter = ("team",)
+    search_fields = ("file__id",)
+    list_select_related = ("file", "team")
+
+
+@admin.register(Deletion)
+class DeletionRecords(_ReadOnly):
+    list_display = ("file_id", "team", "requested_at", "finished_at", "bytes_state")
+    list_filter = ("bytes_state", "team")
+    search_fields = ("file_id", "sha256")
+    list_select_related = ("team",)
+
+
+@admin.register(DailyUse)
+class DailyUseRecords(_ReadOnly):
+    list_display = ("team", "day", "files", "size")
+    list_filter = ("team",)
+    search_fields = ("team__name",)
+    list_select_related = ("team",)
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecords(_ReadOnly):
+    list_display = ("digest", "team", "created_at", "lease_until")
+    search_fields = ("digest",)
+    list_select_related = ("team",)
+
+
+@admin.register(LegacyFileId)
+class LegacyFileIdRecords(_ReadOnly):
+    list_display = ("digest", "file")
+    search_fields = ("digest", "file__id")
+    list_select_related = ("file",)
 
 
 def _is_owner(request: HttpRequest) -> bool:

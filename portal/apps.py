@@ -11,3 +11,10 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from portal import checks  # noqa: F401 - registers the system checks
+        from portal.services.signatures import shared
+        from providers.gemini.signatures import use_store
+
+        use_store(shared)
+        from portal.dashboard import sign_in_trail
+
+        sign_in_trail.start()

@@ -27,6 +27,8 @@ from portal.ingress import App, Ingress  # noqa: E402
 from portal.lean import LeanHandler  # noqa: E402
 from portal.rest.request import Receive, Scope, Send  # noqa: E402
 from portal.services import catalog, usage  # noqa: E402
+from portal.services.limits import limiter  # noqa: E402
+from portal.services.reservations import bookkeeper  # noqa: E402
 
 _ingress = Ingress(api=LeanHandler(), pages=cast(App, ASGIHandler()))
 
@@ -48,6 +50,8 @@ async def running() -> AsyncIterator[None]:
         await in_thread(catalog.refresh)
     await client.open()
     usage.start()
+    bookkeeper.start()
+    limiter.start()
     stop = asyncio.Event()
     watcher = asyncio.create_task(catalog.watch(stop))
     try:
@@ -57,6 +61,8 @@ async def running() -> AsyncIterator[None]:
         stop.set()
         await watcher
         await usage.stop()
+        await bookkeeper.stop()
+        await limiter.stop()
         await client.close()
 
 

@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from django.conf import settings
 
-from portal.rest import metrics
+from portal.rest import metrics, rights
 from portal.rest.errors import error_answer, from_exception
 from portal.rest.exchange import Exchange
 from portal.rest.request import ApiRequest, ClientGone, Message, Receive, Scope, Send
@@ -99,8 +99,11 @@ class Ingress:
             raise error
         _check_framing(headers)
         scope["portico.route"] = route
+        if route.view_class.key_in_query:
+            _take_key_from_query(scope, headers)
         if method != "OPTIONS" and route.view_class.permission_for(method) != PUBLIC:
-            scope["portico.caller"] = await _caller(scope, headers, route)
+            caller = scope["portico.caller"] = await _caller(scope, headers, route)
+            rights.check(caller, scope, headers)
         exchange.allow(_body_limit(method, route))
         await self.api(scope, exchange.receive, exchange.send)
 
@@ -113,12 +116,26 @@ class Ingress:
 
 
 async def _caller(scope: Scope, headers: dict[str, str], route: Route) -> Caller:
-    may_be_a_person = route.view_class.allows_session and scope["path"].startswith("/v1/")
+    view = route.view_class
+    may_be_a_person = view.allows_session and scope["path"].startswith(view.session_prefix)
     if may_be_a_person and not any(name in headers for name in KEY_HEADERS) and "cookie" in headers:
         request = ApiRequest(scope, _nothing)
         if has_session(request):
             return await caller_of_session(request)
     return await authenticate(headers)
+
+
+def _take_key_from_query(scope: Scope, headers: dict[str, str]) -> None:
+    """Moves `?key=` into the header of the same meaning, so that nobody further in sees or logs it."""
+    if b"key=" not in scope["query_string"]:
+        return
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    scope["query_string"] = urlencode([(name, value) for name, value in pairs if name != "key"]).encode()
+    keys = [value for name, value in pairs if name == "key" and value]
+    if len(keys) > 1:
+        raise InvalidRequest("The key was sent more than once.")
+    if keys and not any(name in headers for name in KEY_HEADERS):
+        headers["x-goog-api-key"] = keys[0]
 
 
 async def _nothing() -> Message:

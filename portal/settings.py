@@ -35,12 +35,20 @@ PUBLIC_URL = env.text("PORTICO_PUBLIC_URL")
 SECURE_COOKIES = env.flag("PORTICO_SECURE_COOKIES", default=PUBLIC_URL.startswith("https://"))
 
 MAX_UPLOAD_BYTES = env.integer("PORTICO_MAX_UPLOAD_BYTES", 8 * 2**30, minimum=1)
+MAX_PART_BYTES = 64 * 2**20
+"""OpenAI's limit of one part of an upload."""
 MAX_BODY_BYTES = env.integer("PORTICO_MAX_BODY_BYTES", 128 * 2**20, minimum=1024)
 METRICS_NEED_KEY = env.flag("PORTICO_METRICS_NEED_KEY")
 FETCH_ALLOW = env.text("PORTICO_FETCH_ALLOW")
 LOG_LEVEL = env.choice("PORTICO_LOG_LEVEL", {"DEBUG", "INFO", "WARNING", "ERROR"}, "INFO")
 REFRESH_SECONDS = 0.4
 """How often every worker looks for changed keys and models; a change holds everywhere within a second."""
+FILE_SCANNER = env.text("PORTICO_SCANNER")
+"""`clamav`, or the dotted path of a function like files.clamav.scan; empty: files are not scanned."""
+CLAMAV_ADDRESS = env.text("PORTICO_CLAMAV_ADDRESS", "127.0.0.1:3310")
+"""host:port, or the path of clamd's socket."""
+DENIED_MEDIA_TYPES = env.items("PORTICO_DENIED_MEDIA_TYPES")
+DENIED_FILE_ENDINGS = env.items("PORTICO_DENIED_FILE_ENDINGS")
 FILE_READY_SECONDS = env.integer("PORTICO_FILE_READY_SECONDS", 60, minimum=0)
 """How long a chat waits for the copy of a file before it answers 409 file_not_ready."""
 
@@ -48,7 +56,6 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "servestatic.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -57,6 +64,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
     "providers",
     "files",
     "portal",
@@ -75,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -112,10 +124,17 @@ else:
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
 
 REDIS_URL = env.secret("REDIS_URL")
+LIMITS_WITHOUT_REDIS = env.choice("PORTICO_LIMITS_WITHOUT_REDIS", {"local", "refuse"}, "local")
+"""When Redis does not answer: count in each process, or answer 503."""
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    else {
+        # Failed sign-ins and used codes count in all processes, so memory will not do.
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
 }
 
 DEFAULT_FILE_STORAGE_ALIAS = env.choice("PORTICO_STORAGE", {"local", "azure_storage", "s3", "gcs"}, "local")
@@ -150,8 +169,16 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {
-    "work-through-copies": {"task": "files.tasks.sweep_copies", "schedule": timedelta(seconds=5)},
-    "remove-expired-files": {"task": "files.tasks.sweep_expired", "schedule": timedelta(seconds=60)},
+    "work-through-copies": {
+        "task": "files.tasks.sweep_copies",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "remove-expired-files": {
+        "task": "files.tasks.sweep_expired",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 60},
+    },
 }
 
 PASSWORD_HASHERS = [
@@ -165,6 +192,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
+SESSION_ENGINE = "portal.services.sessions"
 SESSION_COOKIE_NAME = "portico_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -174,6 +202,41 @@ CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_HTTPONLY = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# django-allauth: second steps, passkeys and the identity provider. People never sign themselves up, and no
+# e-mail is sent, so its own tables of addresses stay empty.
+ACCOUNT_ADAPTER = "portal.dashboard.allauth_hooks.AccountHooks"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+MFA_ADAPTER = "portal.dashboard.allauth_hooks.FactorHooks"
+MFA_FORMS = {
+    "authenticate": "portal.dashboard.step_forms.CodeForm",
+    "reauthenticate": "portal.dashboard.step_forms.ConfirmByCodeForm",
+    "activate_totp": "portal.dashboard.step_forms.NewAppForm",
+    "add_webauthn": "portal.dashboard.step_forms.NewPasskeyForm",
+    "edit_webauthn": "portal.dashboard.step_forms.PasskeyNameForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "Portico"
+SOCIALACCOUNT_ADAPTER = "portal.dashboard.allauth_hooks.SocialHooks"
+SOCIALACCOUNT_EMAIL_REQUIRED = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+OIDC: dict[str, Any] = {
+    "issuer": env.text("PORTICO_OIDC_ISSUER"),
+    "client_id": env.text("PORTICO_OIDC_CLIENT_ID"),
+    "client_secret": env.secret("PORTICO_OIDC_CLIENT_SECRET") or "",
+    "name": env.text("PORTICO_OIDC_NAME", "single sign-on"),
+    "allowed_domains": [domain.lower() for domain in env.items("PORTICO_OIDC_ALLOWED_DOMAINS")],
+    "team": env.text("PORTICO_OIDC_TEAM"),
+}
 
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path
+from django.views.generic.base import RedirectView
 
+from portal.api.management_urls import urlpatterns as management
 from portal.api.urls import urlpatterns as api
 from portal.dashboard.urls import urlpatterns as dashboard
 from portal.gateway.urls import urlpatterns as gateway
 
-urlpatterns = [*gateway, *api, *dashboard, path("admin/", admin.site.urls)]
+# The raw records have no door of their own: one sign-in, with its second step, for all pages.
+to_sign_in = RedirectView.as_view(pattern_name="login", query_string=True)
+
+urlpatterns = [
+    *gateway,
+    *api,
+    *management,
+    *dashboard,
+    path("admin/login/", to_sign_in),
+    path("admin/", admin.site.urls),
+]

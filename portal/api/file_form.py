@@ -85,16 +85,14 @@ class FileForm:
         purpose = self._one("purpose")
         if purpose:
             services.check_purpose(purpose)
-        provider = self._one("custom_llm_provider")
-        if provider:
-            _check_provider(provider)
+        provider = self.provider()
         param = "target_model_names" if targets else "model"
         names = targets or ([single] if single else [])
         return Wishes(
             purpose=purpose,
             storage=rules.storage_for(self.rules, self._one("target_storage")),
             models=tuple(_model(name, self.caller, param) for name in names),
-            provider=(provider or None) if not names else None,
+            provider=provider if not names else None,
             expires_in=self._expires_in(),
         )
 
@@ -108,6 +106,13 @@ class FileForm:
         if self._one("expires_after[anchor]") and not self._one("expires_after[seconds]"):
             raise InvalidRequest("expires_after needs seconds.", param="expires_after[seconds]")
         return wishes
+
+    def provider(self) -> str | None:
+        """The provider that is asked for alone. Raises InvalidRequest for an unknown one."""
+        name = self._one("custom_llm_provider")
+        if name:
+            _check_provider(name)
+        return name or None
 
     def _put(self, name: str, place: str, values: Iterable[str]) -> None:
         given = [value for value in values if value.strip()]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
-from files import rules, services, storage
+from files import raw, rules, services, storage
 from files.database import in_thread
-from files.models import FileRules, ManagedFile
+from files.models import FileRules
 from files.storage import Ingest, Stored
 from portal.api.file_form import FileForm, Wishes, display_name
 from portal.models import ProviderAccount
@@ -33,8 +35,12 @@ class Received:
     media_type: str
 
 
-async def receive(request: ApiRequest, provider: str | None) -> tuple[ManagedFile, list[str]]:
-    """Stores the file of a multipart request and answers with its row and warnings for the caller.
+async def receive(
+    request: ApiRequest, provider: str | None, keep: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Stores the file of a multipart request and returns what to answer.
+
+    `keep` takes the answer too, within the transaction that makes the file.
 
     Wishes that stand before the file are checked before a byte of it is stored; when later ones turn out
     to be wrong, or the client leaves, the bytes are given up.
@@ -66,23 +72,51 @@ async def receive(request: ApiRequest, provider: str | None) -> tuple[ManagedFil
         if received is None or ingest is None:
             raise InvalidRequest("The form has no file.", param=FILE_FIELD, code="missing_parameter")
         wishes = form.finish()
+        if wishes.provider is not None:
+            await in_thread(account_at, wishes.provider, request.caller)
         if ingest.size == 0:
             raise InvalidRequest("The file is empty.", param=FILE_FIELD, code="empty_file")
-        accounts, warnings = await in_thread(_accounts, request.caller, wishes)
         stored = await _at_its_place(await ingest.finish(), wishes.storage)
-        file = await in_thread(
-            services.create_file,
-            caller=request.caller,
-            stored=stored,
-            filename=received.filename,
-            purpose=wishes.purpose,
-            declared_media_type=received.media_type,
-            storage=stored.storage,
-            target_models=[model.name for model in wishes.models],
-            account_ids=accounts,
-            expires_in=wishes.expires_in,
-        )
-        return file, warnings
+        return await in_thread(_make, request.caller, stored, received, wishes, keep)
+
+
+def _make(
+    caller: Caller,
+    stored: Stored,
+    received: Received,
+    wishes: Wishes,
+    keep: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """A file at one provider alone when that is all that was asked for, else a managed one."""
+    what: dict[str, Any] = {
+        "caller": caller,
+        "stored": stored,
+        "filename": received.filename,
+        "purpose": wishes.purpose,
+        "declared_media_type": received.media_type,
+        "expires_in": wishes.expires_in,
+    }
+    if wishes.provider is not None:
+        row = raw.create_raw_file(account_id=_account_kept(stored, wishes.provider, caller), **what)
+        answer = raw.to_openai(row)
+        keep(answer)
+        return answer
+    file = services.create_file(
+        storage=stored.storage,
+        target_models=[model.name for model in wishes.models],
+        account_ids=accounts_for(wishes),
+        and_then=lambda made: keep(services.to_openai(made)),
+        **what,
+    )
+    return services.to_openai(file)
+
+
+def _account_kept(stored: Stored, provider: str, caller: Caller) -> int:
+    try:
+        return account_at(provider, caller)
+    except InvalidRequest:
+        storage.delete(stored.storage, stored.key)
+        raise
 
 
 def _rules_with_room(request: ApiRequest) -> FileRules:
@@ -124,22 +158,18 @@ class _Unnamed:
         self.size = stored.size
 
 
-def _accounts(caller: Caller, wishes: Wishes) -> tuple[list[int], list[str]]:
-    """Primary keys of the accounts that get a copy at once, and what the caller should know about it."""
-    if wishes.provider is not None:
-        return [_account_at(wishes.provider, caller)], [
-            f"the file is managed: its id works with every model, and {wishes.provider} got its copy at once"
-        ]
+def accounts_for(wishes: Wishes) -> list[int]:
+    """Primary keys of the accounts that get a copy at once."""
     found = {
         plan.account_id: None
         for model in wishes.models
         for plan in model.deployments
         if plan.provider.files is not None and plan.problem is None
     }
-    return list(found), []
+    return list(found)
 
 
-def _account_at(provider: str, caller: Caller) -> int:
+def account_at(provider: str, caller: Caller) -> int:
     """The first account at a provider that serves a model of the caller's, else one meant for files alone."""
     for model in models_for(caller):
         for plan in model.deployments:

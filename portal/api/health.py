@@ -20,6 +20,7 @@ from portal.rest.answers import json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import ANY_CALLER, PUBLIC, AsyncAPIView
 from portal.services import catalog
+from portal.services.limits import limiter
 
 DATABASE_SECONDS = 3.0
 
@@ -78,6 +79,7 @@ class Health(AsyncAPIView):
                 "status": "healthy" if set(found.values()) == {"ok"} else "unhealthy",
                 "checks": found,
                 "models": len(catalog.models_for(request.caller)),
+                "limits": limiter.state,
                 "uptime_seconds": round(time.time() - state.started_at),
             }
         )

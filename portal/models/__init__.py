@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from portal.models.account import ProviderAccount
 from portal.models.audit import AuditEvent
+from portal.models.budget import Budget, BudgetWindow, Reservation
+from portal.models.invitation import Invitation
+from portal.models.memory import ContextCache, ThoughtSignature
 from portal.models.model import Deployment, Model
+from portal.models.saved_view import SavedView
+from portal.models.session import CacheRow, Session
 from portal.models.settings import Revision, Settings, SetupLink
 from portal.models.team import Membership, Team
-from portal.models.usage import UsageRecord
+from portal.models.usage import TagHour, UsageHour, UsageRecord
+from portal.models.usage_day import UsageDay
 from portal.models.user import User
-from portal.models.virtual_key import VirtualKey
+from portal.models.virtual_key import RetiredKey, VirtualKey
 
 __all__ = [
     "AuditEvent",
+    "Budget",
+    "BudgetWindow",
+    "CacheRow",
+    "ContextCache",
     "Deployment",
+    "Invitation",
     "Membership",
     "Model",
     "ProviderAccount",
+    "Reservation",
+    "RetiredKey",
     "Revision",
+    "SavedView",
+    "Session",
     "Settings",
     "SetupLink",
+    "TagHour",
     "Team",
+    "ThoughtSignature",
+    "UsageDay",
+    "UsageHour",
     "UsageRecord",
     "User",
     "VirtualKey",

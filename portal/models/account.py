@@ -12,12 +12,12 @@ from portal import env
 from providers.types import Connection
 
 if TYPE_CHECKING:
-    from files.models import Caller
+    from portal.models.reader import Reader
 
 
 class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
-    def visible_to(self, caller: Caller) -> ProviderAccountQuerySet:
-        return self if caller.is_admin else self.none()
+    def visible_to(self, caller: Reader) -> ProviderAccountQuerySet:
+        return self if caller.may_read_all else self.none()
 
 
 class ProviderAccount(models.Model):

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.db import models
 
 if TYPE_CHECKING:
-    from files.models import Caller
+    from portal.models.reader import Reader
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
-    def visible_to(self, caller: Caller) -> AuditEventQuerySet:
-        return self if caller.is_admin else self.none()
+    def visible_to(self, caller: Reader) -> AuditEventQuerySet:
+        return self if caller.may_read_all else self.none()
 
 
 class AuditEvent(models.Model):

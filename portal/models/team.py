@@ -24,13 +24,18 @@ class TeamQuerySet(models.QuerySet["Team"]):
 
 
 class Team(models.Model):
-    """`team_id` is the public id. `allowed_models`: names and patterns the team may use; empty means all."""
+    """`team_id` is the public id. `allowed_models`: names and patterns the team may use; empty means all.
+
+    `options` as a key's; `options["members"]` holds what every new member gets.
+    """
 
     team_id = models.CharField(max_length=64, unique=True, default=new_team_id)
     name = models.CharField(max_length=200, unique=True)
     allowed_models = models.JSONField(default=list, blank=True)
     is_blocked = models.BooleanField(default=False)
     metadata = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    spend = models.DecimalField(max_digits=20, decimal_places=12, default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamQuerySet.as_manager()
@@ -53,6 +58,11 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    options = models.JSONField(default=dict, blank=True)
+    budget = models.ForeignKey(
+        "portal.Budget", on_delete=models.SET_NULL, null=True, blank=True, related_name="memberships"
+    )
+    spend = models.DecimalField(max_digits=20, decimal_places=12, default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

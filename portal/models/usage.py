@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 if TYPE_CHECKING:
-    from files.models import Caller
+    from portal.models.reader import TeamReader
 
 
 class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
-    def visible_to(self, caller: Caller) -> UsageRecordQuerySet:
-        return self if caller.is_admin else self.filter(team__in=caller.team_ids)
+    def visible_to(self, caller: TeamReader) -> UsageRecordQuerySet:
+        return self if caller.may_read_all else self.filter(team__in=caller.team_ids)
 
 
 class UsageRecord(models.Model):
@@ -52,6 +52,7 @@ class UsageRecord(models.Model):
     attempts = models.JSONField(default=list, blank=True)
     files = models.JSONField(default=list, blank=True)
     warnings = models.JSONField(default=list, blank=True)
+    tags = models.JSONField(default=list, blank=True)
 
     objects = UsageRecordQuerySet.as_manager()
 
@@ -64,3 +65,74 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class UsageHour(models.Model):
+    """What the ledger's rows of one hour add up to; written in the same transaction as they are.
+
+    0 and the empty text stand for none, so that the unique constraint holds them together. `cost` leaves
+    out `unpriced` calls.
+    """
+
+    hour = models.DateTimeField()
+    team_number = models.BigIntegerField(default=0)
+    key_number = models.BigIntegerField(default=0)
+    user_number = models.BigIntegerField(default=0)
+    model = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=32, blank=True)
+    provider_model = models.CharField(max_length=300, blank=True)
+    endpoint = models.CharField(max_length=64, blank=True)
+    calls = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
+
+    class Meta:
+        ordering = ("-hour",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=(
+                    "hour",
+                    "team_number",
+                    "key_number",
+                    "user_number",
+                    "model",
+                    "provider",
+                    "provider_model",
+                    "endpoint",
+                ),
+                name="one_sum_per_hour",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("team_number", "hour"), name="hours_of_a_team"),
+            models.Index(fields=("key_number", "hour"), name="hours_of_a_key"),
+            models.Index(fields=("user_number", "hour"), name="hours_of_a_person"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.model}"
+
+
+class TagHour(models.Model):
+    """The same by tag: a call with two tags counts in both."""
+
+    hour = models.DateTimeField()
+    tag = models.CharField(max_length=128)
+    calls = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
+
+    class Meta:
+        ordering = ("-hour",)
+        constraints = (models.UniqueConstraint(fields=("tag", "hour"), name="one_tag_sum_per_hour"),)
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.tag}"

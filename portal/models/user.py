@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
+
+
+def new_user_id() -> str:
+    return uuid.uuid4().hex
 
 
 class UserManager(BaseUserManager["User"]):
@@ -23,7 +28,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractUser):
-    """Signs in by e-mail. `role` is the instance-wide one; roles inside teams stand in Membership."""
+    """Signs in by e-mail. `role` is the instance-wide one; roles inside teams stand in Membership.
+
+    `user_id` is the public id; `options` as a key's, they bound all keys and sessions of the person.
+    """
 
     class Role(models.TextChoices):
         OWNER = "owner", "Owner"
@@ -34,6 +42,12 @@ class User(AbstractUser):
     username = None  # type: ignore[assignment]  # Django's way of removing an inherited field
     email = models.EmailField("e-mail", unique=True)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.NONE, blank=True)
+
+    user_id = models.CharField(max_length=64, unique=True, default=new_user_id)
+    allowed_models = models.JSONField(default=list, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    spend = models.DecimalField(max_digits=20, decimal_places=12, default=0, editable=False)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -23,7 +23,8 @@ class VirtualKey(models.Model):
     """Only a keyed hash of the key is kept (portal.crypto.key_digest).
 
     `allowed_models` narrows the team's; empty means all of the team's. A deleted key keeps its row, so that
-    usage stays attributable and every worker learns of the deletion by `revision`.
+    usage stays attributable and every worker learns of the deletion by `revision`. `options` holds what
+    portal.services.options names: limits, routes, addresses, aliases, rights, tags. `spend` is in dollars.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
@@ -37,6 +38,12 @@ class VirtualKey(models.Model):
     is_blocked = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    budget = models.ForeignKey(
+        "portal.Budget", on_delete=models.SET_NULL, null=True, blank=True, related_name="keys"
+    )
+    spend = models.DecimalField(max_digits=20, decimal_places=12, default=0, editable=False)
+    created_by = models.CharField(max_length=200, blank=True)
     revision = models.BigIntegerField(default=0, db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -51,3 +58,15 @@ class VirtualKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RetiredKey(models.Model):
+    """What a rotated key was before: works until `valid_until`, and its value is never taken again."""
+
+    key = models.ForeignKey(VirtualKey, on_delete=models.CASCADE, related_name="retired")
+    digest = models.CharField(max_length=64, unique=True)
+    valid_until = models.DateTimeField(db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"a former value of {self.key}"

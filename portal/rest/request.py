@@ -57,6 +57,10 @@ class ApiRequest(HttpRequest):
         """The body as a JSON object. Raises InvalidRequest."""
         return json.parse_object(self._body)
 
+    def json_or_empty(self) -> dict[str, Any]:
+        """The same, where a request without a body asks for nothing in particular."""
+        return self.json() if self._body.strip() else {}
+
     async def load_body(self) -> None:
         """Reads the whole body into memory; its size was bounded on the way in."""
         pieces = [piece async for piece in self.chunks()]

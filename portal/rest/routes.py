@@ -15,7 +15,7 @@ from portal.rest.views import AsyncAPIView
 
 API_SHAPED = re.compile(
     r"/(?:v1|[^/]+/v1|key|team|user|budget|model|spend|health|metrics|engines|openai/deployments|chat|completions|embeddings|uploads"
-    r"|responses|batches|images|audio|moderations)(?:/.*)?",
+    r"|responses|batches|images|audio|moderations|gemini|vertex_ai|v1beta|utils|model_group|global|tag|customer)(?:/.*)?",
     re.DOTALL,
 )
 """Paths that belong to the API even where no view answers them."""

@@ -37,7 +37,11 @@ class AsyncAPIView(APIView):
     body_limit: ClassVar[str] = "MAX_BODY_BYTES"
     """The setting that bounds the body's size."""
     allows_session: ClassVar[bool] = False
-    """Signed-in browsers may call it under /v1/ without a key."""
+    """Signed-in browsers may call it without a key."""
+    session_prefix: ClassVar[str] = "/v1/"
+    """Where they may: the same view may stand at an address that browsers open as a page."""
+    key_in_query: ClassVar[bool] = False
+    """The key may also stand in `?key=`. It is taken out of the address at once."""
 
     authentication_classes = (KeyAuthentication,)
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]

@@ -6,6 +6,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from django.db import Error as DatabaseError
@@ -13,8 +14,9 @@ from django.db import Error as DatabaseError
 from files.database import in_thread
 from portal.models import Membership, Team, User
 from portal.services import catalog, patterns, teams
-from portal.services.keys import LONGEST_KEY, digest_of
-from portal.services.snapshots import KeyEntry, Snapshot, TeamEntry
+from portal.services.keys import LONGEST_KEY, digest_of, imported_digest_of, sha256_of
+from portal.services.options import NO_OPTIONS, Options
+from portal.services.snapshots import NOBODY_SPECIAL, KeyEntry, PersonEntry, Snapshot, TeamEntry
 from providers.errors import Forbidden, Unauthenticated, Unavailable
 
 KEY_HEADERS = ("x-litellm-api-key", "authorization", "api-key", "x-api-key", "x-goog-api-key")
@@ -28,7 +30,8 @@ class Caller:
     """Key, team and rights for one request; satisfies files.models.Caller.
 
     `team_id` is the primary key of the team it acts for, `team_ids` of all whose objects it sees. A model
-    must be on every list in `allowed`. `role` is a person's instance-wide role, `team_roles` those in teams.
+    must be on every list in `allowed`. `role` is a person's instance-wide role, `team_roles` those in teams;
+    keys that manage have them too. The options are those of the key, its person, and their membership.
     """
 
     kind: Literal["key", "master", "session"]
@@ -42,6 +45,26 @@ class Caller:
     allowed: tuple[tuple[str, ...], ...] = ()
     role: str = ""
     team_roles: Mapping[int, str] = field(default_factory=dict)
+    key_options: Options = NO_OPTIONS
+    user_options: Options = NO_OPTIONS
+    member_options: Options = NO_OPTIONS
+    team_options: Options = NO_OPTIONS
+    key_spend: Decimal = Decimal(0)
+    """Dollars, when the key was read."""
+
+    @property
+    def may_read_all(self) -> bool:
+        """Sees every team's records: admins and auditors."""
+        return self.is_admin or self.role == User.Role.AUDITOR
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What its calls are counted under beside what they say themselves."""
+        return tuple(dict.fromkeys((*self.key_options.tags, *self.team_options.tags)))
+
+    def alias(self, name: str) -> str | None:
+        """The model that a name stands for on this key or in this team."""
+        return self.key_options.aliases.get(name) or self.team_options.aliases.get(name)
 
     def may_use(self, model: str) -> bool:
         return all(patterns.is_covered(names, model) for names in self.allowed)
@@ -59,7 +82,7 @@ def caller_for_token(token: str | None, now: float | None = None) -> Caller:
     digest = digest_of(token)
     if known.master_digest is not None and hmac.compare_digest(digest, known.master_digest):
         return _master(known.default_team)
-    entry = known.keys.get(digest)
+    entry = known.key_of(digest) or known.key_of(imported_digest_of(sha256_of(token)))
     team = known.teams.get(entry.team_id) if entry else None
     if entry is None or team is None:
         raise _unknown()
@@ -69,7 +92,10 @@ def caller_for_token(token: str | None, now: float | None = None) -> Caller:
         raise Unauthenticated("This API key has expired.", code="key_expired")
     if team.is_blocked:
         raise Unauthenticated("The team of this API key is blocked.", code="team_blocked")
-    return _of_key(known, entry, team)
+    person = known.people.get(entry.user_id, NOBODY_SPECIAL) if entry.user_id else NOBODY_SPECIAL
+    if not person.is_active:
+        raise Unauthenticated("The person of this API key is switched off.", code="key_owner_inactive")
+    return _of_key(known, entry, team, person)
 
 
 async def authenticate(headers: Mapping[str, str]) -> Caller:
@@ -120,6 +146,9 @@ def caller_for_user(user: User, team_id: int | None = None) -> Caller:
     memberships = list(Membership.objects.filter(user=user).select_related("team").order_by("team__name"))
     team = _acting_team(user, [membership.team for membership in memberships], team_id)
     sees_all = user.role == User.Role.AUDITOR
+    known = catalog.snapshot()
+    person = known.people.get(user.pk, NOBODY_SPECIAL)
+    acting = known.teams.get(team.pk)
     return Caller(
         kind="session",
         name=user.email,
@@ -132,9 +161,12 @@ def caller_for_user(user: User, team_id: int | None = None) -> Caller:
         ),
         user_id=user.pk,
         is_admin=user.is_admin,
-        allowed=_lists(catalog.snapshot(), tuple(team.allowed_models)),
+        allowed=_lists(known, tuple(team.allowed_models), person.allowed),
         role=User.Role.OWNER if user.is_superuser else user.role,
         team_roles={membership.team_id: membership.role for membership in memberships},
+        user_options=person.options,
+        member_options=known.members.get((team.pk, user.pk), NO_OPTIONS),
+        team_options=acting.options if acting else NO_OPTIONS,
     )
 
 
@@ -164,10 +196,12 @@ def _master(team: TeamEntry) -> Caller:
         team_name=team.name,
         team_ids=frozenset((team.id,)),
         is_admin=True,
+        team_options=team.options,
     )
 
 
-def _of_key(known: Snapshot, entry: KeyEntry, team: TeamEntry) -> Caller:
+def _of_key(known: Snapshot, entry: KeyEntry, team: TeamEntry, person: PersonEntry) -> Caller:
+    manage = entry.options.manage
     return Caller(
         kind="key",
         name=entry.name,
@@ -176,7 +210,17 @@ def _of_key(known: Snapshot, entry: KeyEntry, team: TeamEntry) -> Caller:
         team_ids=frozenset((team.id,)),
         key_id=entry.id,
         user_id=entry.user_id,
-        allowed=_lists(known, team.allowed, entry.allowed),
+        is_admin=manage == "all",
+        role=User.Role.ADMIN if manage == "all" else "",
+        team_roles={team.id: Membership.Role.ADMIN} if manage == "team" else {},
+        allowed=_lists(known, team.allowed, entry.allowed, person.allowed),
+        key_options=entry.options,
+        key_spend=entry.spend,
+        user_options=person.options,
+        member_options=known.members.get((team.id, entry.user_id), NO_OPTIONS)
+        if entry.user_id
+        else NO_OPTIONS,
+        team_options=team.options,
     )
 
 

@@ -27,11 +27,13 @@ class Actor:
     label: str
     user_id: int | None = None
     request_id: str = ""
+    is_operator: bool = False
+    """Commands and the master key act for whoever runs the machine, who stands above owners."""
 
     @classmethod
     def system(cls, name: str) -> Actor:
         """The product itself or a command: `system("import_config")`."""
-        return cls(label=f"system: {name}")
+        return cls(label=f"system: {name}", is_operator=True)
 
     @classmethod
     def of(cls, caller: Caller, request_id: str = "") -> Actor:
@@ -43,7 +45,7 @@ class Actor:
                 label = f"key {caller.name}"
             case "session":
                 label = caller.name
-        return cls(label=label[:200], user_id=caller.user_id, request_id=request_id)
+        return cls(label[:200], caller.user_id, request_id, is_operator=caller.kind == "master")
 
     @classmethod
     def of_user(cls, user: User, request_id: str = "") -> Actor:

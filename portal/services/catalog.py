@@ -56,6 +56,8 @@ class MayUse(Protocol):
 
     def may_use(self, model: str) -> bool: ...
 
+    def alias(self, name: str) -> str | None: ...
+
 
 def snapshot() -> Snapshot:
     """The current picture, without a query once it was loaded."""
@@ -132,6 +134,12 @@ def find_model(name: str, caller: MayUse) -> ModelEntry:
     (`vertex_ai/gemini-2.0-flash`) when only one model has it, a wildcard model.
     """
     now = snapshot()
+    own = caller.alias(name)
+    if own is not None:
+        # Whoever makes a key chooses its aliases, so an alias opens nothing that the key may not use anyway.
+        if own in now.models and caller.may_use(own):
+            return now.models[own]
+        raise _not_found(name)
     alias = now.aliases.get(name)
     entry = now.models.get(alias.model if alias else name)
     if entry is not None and not entry.is_wildcard:

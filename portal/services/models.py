@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 
 from portal.models import Deployment, Model, ProviderAccount, Revision
-from portal.services import audit, validation
+from portal.services import audit, budgets, validation
 from portal.services.audit import Actor
 from providers import params as parameters
 from providers import registry
@@ -175,6 +175,8 @@ def update_model(*, actor: Actor, model: Model, **changes: Unpack[ModelChanges])
                 model.save()
         except IntegrityError:
             raise Conflict("There is a model of that name already.", param="name") from None
+        if "name" in new:
+            budgets.rename(budgets.model_subject(old["name"]), budgets.model_subject(model.name))
         audit.record(actor=actor, action="model.updated", obj=model, before=old, after=new)
         Revision.advance()
     return model

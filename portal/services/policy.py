@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from portal.models import Membership, Team, User
+from portal.models import Membership, Team, User, VirtualKey
 from portal.services.access import Caller
+from portal.services.options import parse as parse_options
 
 OWNER = "owner"
 ADMIN = "admin"
@@ -33,12 +34,15 @@ ACTIONS: Mapping[str, frozenset[str]] = {
     "keys.read": _EVERY_PERSON,
     "keys.create": _RUNNERS | _TEAM,
     "keys.manage": _RUNNERS | {TEAM_ADMIN, CREATOR},
+    "keys.limits": _RUNNERS | {TEAM_ADMIN},
     "files.create": _RUNNERS | _TEAM | {KEY},
     "files.read": _EVERY_PERSON | {KEY},
     "files.content": _RUNNERS | _TEAM | {VIEWER, KEY},
     "files.delete": _RUNNERS | _TEAM | {KEY},
     "playground.use": frozenset({OWNER, ADMIN}) | _TEAM,
     "usage.read": _EVERY_PERSON | {KEY},
+    "budgets.read": _WATCHERS,
+    "budgets.change": _RUNNERS,
     "teams.read": _EVERY_PERSON,
     "teams.create": _RUNNERS,
     "teams.change": _RUNNERS,
@@ -65,7 +69,17 @@ def can(actor: User | Caller, action: str, obj: Any = None) -> bool:
     Without an object a person's role in any of their teams counts, a caller's in the team it acts for.
     An action that is not in the table is a mistake of ours and raises KeyError.
     """
-    return not ACTIONS[action].isdisjoint(_roles(actor, obj))
+    if isinstance(actor, Caller) and action in actor.key_options.refused:
+        return False
+    allowed = ACTIONS[action]
+    if isinstance(obj, VirtualKey) and _manages_all(obj):
+        # Whoever could give such a key a new value would hold every right.
+        allowed &= _WATCHERS if action == "keys.read" else _RUNNERS
+    return not allowed.isdisjoint(_roles(actor, obj))
+
+
+def _manages_all(key: VirtualKey) -> bool:
+    return parse_options(key.options).manage == "all"
 
 
 def _roles(actor: User | Caller, obj: Any) -> set[str]:
@@ -75,8 +89,12 @@ def _roles(actor: User | Caller, obj: Any) -> set[str]:
             return _roles_of_user(actor, obj, team)
         case Caller(kind="master"):
             return {MASTER}
+        case Caller(kind="key") if actor.role:
+            return {KEY, actor.role}
         case Caller(kind="key"):
-            return {KEY} if team is None or team in actor.team_ids else set()
+            if team is not None and team not in actor.team_ids:
+                return set()
+            return {KEY, *(_TEAM_ROLES[role] for role in actor.team_roles.values())}
         case Caller():
             acting = actor.team_id if team is None else team
             found = {_TEAM_ROLES[actor.team_roles[acting]]} if acting in actor.team_roles else set()

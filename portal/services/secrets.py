@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from files.models import ProviderFileMapping
 from portal.crypto import CannotOpen
@@ -20,13 +22,17 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """One column of sealed values; `place` says where each stands."""
+    """One column of sealed values; `place` says where each stands. With a key, the column holds objects."""
 
     table: type[models.Model]
     column: str
     place: Callable[[Any], str]
     title: str
+    key: str = ""
 
+
+FACTOR_PLACE = "mfa_authenticator:data"
+"""The library that keeps second steps seals before there is a row, so the row is not part of the place."""
 
 COLUMNS = (
     Sealed(ProviderAccount, "sealed_secrets", lambda account: str(account.place), "account"),
@@ -37,6 +43,8 @@ COLUMNS = (
         lambda copy: str(copy.checkpoint_place),
         "interrupted upload of",
     ),
+    Sealed(Authenticator, "data", lambda row: FACTOR_PLACE, "authenticator app", "secret"),
+    Sealed(Authenticator, "data", lambda row: FACTOR_PLACE, "recovery codes", "seed"),
 )
 """Everything that is sealed. A new sealed column has to be added here."""
 
@@ -74,7 +82,8 @@ def reseal_all() -> Resealed:
 
 
 def _rows(column: Sealed) -> Iterator[models.Model]:
-    sealed = column.table._default_manager.exclude(**{column.column: ""}).order_by("pk")
+    filled = Q(**{f"{column.column}__has_key": column.key}) if column.key else ~Q(**{column.column: ""})
+    sealed = column.table._default_manager.filter(filled).order_by("pk")
     last = 0
     while batch := list(sealed.filter(pk__gt=last)[:BATCH]):
         yield from batch
@@ -84,11 +93,13 @@ def _rows(column: Sealed) -> Iterator[models.Model]:
 def _reseal(column: Sealed, row: models.Model) -> str:
     """What became of one value. Raises CannotOpen."""
     keyring = settings.ENCRYPTION_KEYS
-    sealed: str = getattr(row, column.column)
+    stored = getattr(row, column.column)
+    sealed: str = stored[column.key] if column.key else stored
     place = column.place(row)
     plain = keyring.open(sealed, place)
     if keyring.is_current(sealed):
         return "already_current"
-    same = column.table._default_manager.filter(**{"pk": row.pk, column.column: sealed})
-    is_replaced = same.update(**{column.column: keyring.seal(plain, place)})
+    fresh = keyring.seal(plain, place)
+    same = column.table._default_manager.filter(**{"pk": row.pk, column.column: stored})
+    is_replaced = same.update(**{column.column: {**stored, column.key: fresh} if column.key else fresh})
     return "resealed" if is_replaced else "changed_meanwhile"

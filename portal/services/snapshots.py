@@ -6,18 +6,34 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
 from portal import env
-from portal.models import Deployment, Model, ProviderAccount, Settings, Team, VirtualKey
+from portal.models import (
+    BudgetWindow,
+    Deployment,
+    Membership,
+    Model,
+    ProviderAccount,
+    RetiredKey,
+    Settings,
+    Team,
+    User,
+    VirtualKey,
+)
 from portal.models.team import DEFAULT_TEAM
 from portal.services import patterns, teams
 from portal.services.environment import apply_environment
 from portal.services.keys import digest_of
+from portal.services.options import NO_OPTIONS, Options
+from portal.services.options import parse as parse_options
 from portal.services.plans import DeploymentPlan, OpenAccount, open_account, plan_on
 from providers import registry
 from providers.errors import Unavailable
@@ -33,8 +49,12 @@ KEY_FIELDS = (
     "allowed_models",
     "is_blocked",
     "expires_at",
+    "options",
+    "spend",
     "deleted_at",
 )
+RETIRED_FOR = timedelta(hours=1)
+"""How long former values of keys are looked at again, so that every worker has dropped them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,7 @@ class TeamEntry:
     name: str
     allowed: tuple[str, ...]
     is_blocked: bool
+    options: Options = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,32 @@ class KeyEntry:
     allowed: tuple[str, ...]
     is_blocked: bool
     expires_at: float | None
+    options: Options = NO_OPTIONS
+    spend: Decimal = Decimal(0)
+    """In dollars, when the key was read; portal.services.spend knows more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonEntry:
+    """A person whose keys are bounded by more than their teams."""
+
+    allowed: tuple[str, ...]
+    is_active: bool
+    options: Options = NO_OPTIONS
+
+
+NOBODY_SPECIAL = PersonEntry((), True)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of a budget; `model` "" stands for all. Dollars; the counters stand in the database."""
+
+    id: int
+    subject: str
+    model: str
+    most: Decimal | None
+    soft: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +162,13 @@ class Snapshot:
     models: Mapping[str, ModelEntry]
     keys: Mapping[str, KeyEntry] = field(repr=False)
     """By keyed hash (portal.services.keys.digest_of)."""
+    retired: Mapping[str, tuple[str, float]] = field(repr=False)
+    """Former value of a rotated key → its value now, and until when the former one works."""
+    people: Mapping[int, PersonEntry]
+    members: Mapping[tuple[int, int], Options]
+    """By team and person, where a membership has options."""
+    windows: Mapping[str, tuple[Window, ...]]
+    """By subject (portal.services.budgets.subject_of)."""
     teams: Mapping[int, TeamEntry]
     default_team: TeamEntry
     settings: SettingsEntry
@@ -136,6 +190,18 @@ class Snapshot:
         """The most specific first."""
         found = [entry for entry in self.models.values() if entry.is_wildcard]
         return sorted(found, key=lambda entry: len(entry.name), reverse=True)
+
+    def key_of(self, digest: str) -> KeyEntry | None:
+        """The key of that value, be it a former one that still works."""
+        entry = self.keys.get(digest)
+        if entry is not None or digest not in self.retired:
+            return entry
+        current, until = self.retired[digest]
+        entry = self.keys.get(current)
+        if entry is None:
+            return None
+        end = until if entry.expires_at is None else min(until, entry.expires_at)
+        return replace(entry, expires_at=end)
 
     def of_provider(self, provider: str, provider_model: str) -> ModelEntry | None:
         """The model that alone offers a provider's model, narrowed to the deployments that do."""
@@ -164,7 +230,7 @@ class Snapshot:
 
 
 def build(previous: Snapshot | None, revision: int) -> Snapshot:
-    """Reads the database: seven queries, and of the keys only those changed since `previous`."""
+    """Reads the database by a fixed number of queries; of keys and budgets only what has changed."""
     row = Settings.objects.filter(pk=1).first() or Settings(pk=1)
     apply_environment(row)
     team_entries = _teams()
@@ -172,7 +238,11 @@ def build(previous: Snapshot | None, revision: int) -> Snapshot:
     return Snapshot(
         revision=revision,
         models=models,
-        keys=_keys(previous),
+        keys=_keys(previous, former := list(_former_keys())),
+        retired={digest: (current, end) for digest, current, end in former},
+        people=_people(),
+        members=_members(),
+        windows=_windows(previous),
         teams=team_entries,
         default_team=next(team for team in team_entries.values() if team.team_id == DEFAULT_TEAM),
         settings=SettingsEntry(row.litellm, row.router, row.general),
@@ -187,15 +257,66 @@ def _teams() -> dict[int, TeamEntry]:
     if not any(row.team_id == DEFAULT_TEAM for row in rows):
         rows.append(teams.default_team())
     return {
-        row.pk: TeamEntry(row.pk, row.team_id, row.name, tuple(row.allowed_models), row.is_blocked)
+        row.pk: TeamEntry(
+            row.pk,
+            row.team_id,
+            row.name,
+            tuple(row.allowed_models),
+            row.is_blocked,
+            parse_options({name: value for name, value in row.options.items() if name != teams.MEMBERS}),
+        )
         for row in rows
     }
 
 
-def _keys(previous: Snapshot | None) -> Mapping[str, KeyEntry]:
+def _people() -> dict[int, PersonEntry]:
+    special = User.objects.filter(~Q(options={}) | ~Q(allowed_models=[]) | Q(is_active=False))
+    return {
+        pk: PersonEntry(tuple(allowed), is_active, parse_options(options))
+        for pk, allowed, is_active, options in special.values_list(
+            "pk", "allowed_models", "is_active", "options"
+        )
+    }
+
+
+def _members() -> dict[tuple[int, int], Options]:
+    rows = Membership.objects.exclude(options={}).values_list("team_id", "user_id", "options")
+    return {(team, user): parse_options(options) for team, user, options in rows}
+
+
+def _windows(previous: Snapshot | None) -> Mapping[str, tuple[Window, ...]]:
+    columns = ("pk", "subject", "model", "max_budget", "soft_budget")
+    if previous is not None:
+        changed = BudgetWindow.objects.filter(revision__gt=previous.revision).values("subject")
+        rows = BudgetWindow.objects.filter(subject__in=changed).values_list(*columns)
+        windows = {**previous.windows, **_by_subject(Window(*row) for row in rows)}
+        # Rows that went away carry no revision but leave the numbers unequal.
+        if sum(map(len, windows.values())) == BudgetWindow.objects.count():
+            return windows
+    return _by_subject(Window(*row) for row in BudgetWindow.objects.values_list(*columns))
+
+
+def _by_subject(windows: Iterable[Window]) -> dict[str, tuple[Window, ...]]:
+    found: dict[str, list[Window]] = defaultdict(list)
+    for window in windows:
+        found[window.subject].append(window)
+    return {subject: tuple(rows) for subject, rows in found.items()}
+
+
+def _former_keys() -> Iterable[tuple[str, str, float]]:
+    recent = timezone.now() - RETIRED_FOR
+    rows = RetiredKey.objects.filter(Q(valid_until__gt=recent) | Q(created_at__gt=recent))
+    for digest, current, end in rows.values_list("digest", "key__digest", "valid_until"):
+        yield digest, current, end.timestamp()
+
+
+def _keys(previous: Snapshot | None, former: Iterable[tuple[str, str, float]]) -> Mapping[str, KeyEntry]:
     if previous is not None:
         changed = VirtualKey.objects.filter(revision__gt=previous.revision)
-        keys = _merge(previous.keys, changed.values_list(*KEY_FIELDS).iterator())
+        known = previous.keys
+        if gone := {digest for digest, _, _ in former} & known.keys():
+            known = {digest: entry for digest, entry in known.items() if digest not in gone}
+        keys = _merge(known, changed.values_list(*KEY_FIELDS).iterator())
         # Rows that went away without a revision, with their team for instance, leave the numbers unequal.
         if len(keys) == VirtualKey.objects.filter(deleted_at=None).count():
             return keys
@@ -205,13 +326,15 @@ def _keys(previous: Snapshot | None) -> Mapping[str, KeyEntry]:
 
 def _merge(known: Mapping[str, KeyEntry], rows: Iterable[tuple[Any, ...]]) -> Mapping[str, KeyEntry]:
     keys: dict[str, KeyEntry] | None = None
-    for digest, pk, name, team_id, user_id, allowed, is_blocked, expires_at, deleted_at in rows:
+    for digest, pk, name, team_id, user_id, allowed, is_blocked, expires_at, options, spend, gone in rows:
         keys = dict(known) if keys is None else keys
-        if deleted_at is not None:
+        if gone is not None:
             keys.pop(digest, None)
         else:
             end = _seconds(expires_at)
-            keys[digest] = KeyEntry(pk, name, team_id, user_id, tuple(allowed), is_blocked, end)
+            keys[digest] = KeyEntry(
+                pk, name, team_id, user_id, tuple(allowed), is_blocked, end, parse_options(options), spend
+            )
     return known if keys is None else keys
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
-from portal.models import Membership, Revision, Team, User
+from portal.models import Budget, Membership, Revision, Team, User, VirtualKey
 from portal.models.team import DEFAULT_TEAM
-from portal.services import audit, validation
+from portal.services import audit, budgets, validation
+from portal.services import options as team_options
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
 
-AUDITED = ("name", "allowed_models", "is_blocked", "metadata")
+AUDITED = ("name", "allowed_models", "is_blocked", "metadata", "options")
+MEMBERS = "members"
+"""Among a team's options: the figures and limits that every new member gets."""
+
+
+SAVED = ("team_id", *AUDITED)
+"""Not `spend`, which calls in flight count up."""
 
 
 class TeamChanges(TypedDict, total=False):
@@ -23,6 +31,12 @@ class TeamChanges(TypedDict, total=False):
     name: str
     allowed_models: Sequence[str]
     metadata: Mapping[str, Any]
+    options: Mapping[str, Any]
+    """Only the options that change; None takes one away."""
+    figures: Mapping[str, Any]
+    """Of budgets.FIELDS, only those that change."""
+    members: Mapping[str, Any]
+    """Figures and limits of members who join from now on, under the names that members have for them."""
 
 
 def default_team() -> Team:
@@ -38,18 +52,27 @@ def create_team(
     team_id: str | None = None,
     allowed_models: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    members: Mapping[str, Any] | None = None,
+    is_blocked: bool = False,
 ) -> Team:
     """Makes a team. `allowed_models` lists names and patterns; empty means all models."""
     team = Team(
         name=validation.name(name),
         allowed_models=validation.model_names(allowed_models),
         metadata=validation.json_object(metadata, param="metadata"),
+        options=team_options.changed({}, options or {}),
+        is_blocked=is_blocked,
     )
+    _set_members(team, members or {})
     if team_id is not None:
         team.team_id = validation.identifier(team_id, param="team_id")
     with transaction.atomic():
         _save(team)
-        audit.record(actor=actor, action="team.created", obj=team, after=audit.fields_of(team, AUDITED))
+        budgets.change(budgets.team_subject(team.pk), figures or {})
+        after = audit.fields_of(team, AUDITED) | dict(figures or {})
+        audit.record(actor=actor, action="team.created", obj=team, after=after)
         Revision.advance()
     return team
 
@@ -62,7 +85,12 @@ def update_team(*, actor: Actor, team: Team, **changes: Unpack[TeamChanges]) -> 
         team.allowed_models = validation.model_names(changes["allowed_models"])
     if "metadata" in changes:
         team.metadata = validation.json_object(changes["metadata"], param="metadata")
-    return _finish(actor, "team.updated", team, before)
+    if "options" in changes:
+        members = {MEMBERS: team.options[MEMBERS]} if MEMBERS in team.options else {}
+        kept = {name: value for name, value in team.options.items() if name != MEMBERS}
+        team.options = team_options.changed(kept, changes["options"]) | members
+    _set_members(team, changes.get("members", {}))
+    return _finish(actor, "team.updated", team, before, changes.get("figures", {}))
 
 
 def block_team(*, actor: Actor, team: Team) -> Team:
@@ -84,6 +112,7 @@ def delete_team(*, actor: Actor, team: Team) -> None:
         raise Conflict("The default team cannot be deleted.")
     with transaction.atomic():
         audit.record(actor=actor, action="team.deleted", obj=team, before=audit.fields_of(team, AUDITED))
+        budgets.drop(_subjects(team))
         try:
             team.delete()
         except ProtectedError:
@@ -91,23 +120,42 @@ def delete_team(*, actor: Actor, team: Team) -> None:
         Revision.advance()
 
 
-def set_member(*, actor: Actor, team: Team, user: User, role: str = Membership.Role.MEMBER) -> Membership:
-    """Takes a person into a team, or changes their role there."""
+def set_member(
+    *,
+    actor: Actor,
+    team: Team,
+    user: User,
+    role: str = Membership.Role.MEMBER,
+    options: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+) -> Membership:
+    """Takes a person into a team, or changes their role, limits or budget there."""
     if role not in Membership.Role.values:
         raise InvalidRequest(
             f"The role must be one of {', '.join(Membership.Role.values)}.", param="role", code="invalid_role"
         )
     with transaction.atomic():
         membership, is_new = Membership.objects.get_or_create(team=team, user=user, defaults={"role": role})
-        before = {} if is_new else {"role": membership.role}
-        if membership.role != role:
-            membership.role = role
-            membership.save(update_fields=["role"])
-        elif not is_new:
+        before = {} if is_new else audit.fields_of(membership, ("role", "options"))
+        given = dict(options or {}), dict(figures or {})
+        if budget is not None:
+            membership.budget = budget
+            given = budgets.limits_of(budget) | given[0], budgets.figures_of(budget) | given[1]
+        if is_new:
+            shared = team.options.get(MEMBERS, {})
+            limits = {name: value for name, value in shared.items() if name in team_options.LIMITS}
+            others = {name: value for name, value in shared.items() if name not in limits}
+            given = limits | given[0], others | given[1]
+        membership.role = role
+        membership.options = team_options.changed(membership.options, given[0])
+        after = audit.fields_of(membership, ("role", "options"))
+        if before == after and not given[1] and budget is None:
             return membership
-        audit.record(
-            actor=actor, action="member.set", obj=membership, before=before, after={"role": membership.role}
-        )
+        membership.save(update_fields=["role", "options", "budget"])
+        budgets.change(budgets.subject_of(membership), given[1], spent=membership.spend)
+        Revision.advance()
+        audit.record(actor=actor, action="member.set", obj=membership, before=before, after=after | given[1])
     return membership
 
 
@@ -117,16 +165,57 @@ def remove_member(*, actor: Actor, team: Team, user: User) -> None:
         if membership is None:
             return
         audit.record(actor=actor, action="member.removed", obj=membership, before={"role": membership.role})
+        budgets.drop([budgets.subject_of(membership)])
         membership.delete()
+        Revision.advance()
 
 
-def _finish(actor: Actor, action: str, team: Team, before: dict[str, Any]) -> Team:
+def reset_spend(*, actor: Actor, team: Team, spend: Decimal) -> Team:
+    """Sets what counts as spent, of the team and of its budget; the ledger stays as it is."""
+    before = {"spend": team.spend}
+    with transaction.atomic():
+        Team.objects.filter(pk=team.pk).update(spend=spend)
+        team.spend = spend
+        budgets.reset(budgets.team_subject(team.pk), spend)
+        audit.record(actor=actor, action="team.spend_reset", obj=team, before=before, after={"spend": spend})
+    return team
+
+
+def _set_members(team: Team, members: Mapping[str, Any]) -> None:
+    """Figures are checked when a member gets them, limits now."""
+    if not members:
+        return
+    now = dict(team.options.get(MEMBERS, {})) | {
+        name: value for name, value in members.items() if value is not None
+    }
+    for name, value in members.items():
+        if value is None:
+            now.pop(name, None)
+    team_options.changed({}, {name: value for name, value in now.items() if name in team_options.LIMITS})
+    team.options = {name: value for name, value in team.options.items() if name != MEMBERS}
+    team.options |= {MEMBERS: now} if now else {}
+
+
+def _subjects(team: Team) -> list[str]:
+    keys = VirtualKey.objects.filter(team=team).values_list("pk", flat=True)
+    members = Membership.objects.filter(team=team).values_list("user_id", flat=True)
+    return [
+        budgets.team_subject(team.pk),
+        *(budgets.key_subject(pk) for pk in keys),
+        *(budgets.member_subject(team.pk, user) for user in members),
+    ]
+
+
+def _finish(
+    actor: Actor, action: str, team: Team, before: dict[str, Any], figures: Mapping[str, Any] | None = None
+) -> Team:
     old, new = audit.difference(before, audit.fields_of(team, AUDITED))
-    if not new:
+    if not new and not figures:
         return team
     with transaction.atomic():
         _save(team)
-        audit.record(actor=actor, action=action, obj=team, before=old, after=new)
+        budgets.change(budgets.team_subject(team.pk), figures or {}, spent=team.spend)
+        audit.record(actor=actor, action=action, obj=team, before=old, after=new | dict(figures or {}))
         Revision.advance()
     return team
 
@@ -134,6 +223,6 @@ def _finish(actor: Actor, action: str, team: Team, before: dict[str, Any]) -> Te
 def _save(team: Team) -> None:
     try:
         with transaction.atomic():
-            team.save()
+            team.save() if team.pk is None else team.save(update_fields=SAVED)
     except IntegrityError:
         raise Conflict("There is a team of that name or id already.", param="name") from None

@@ -370,6 +370,22 @@ def test_prefixes_say_the_provider(
             {"GOOGLE_APPLICATION_CREDENTIALS": "/x"},
             {"vertex_credentials": "os.environ/GOOGLE_APPLICATION_CREDENTIALS"},
         ),
+        ("model: vertex_ai/x\n    api_key: k", {"GOOGLE_APPLICATION_CREDENTIALS": "/x"}, {"api_key": "k"}),
+        (
+            "model: azure/x\n    api_base: https://a\n    tenant_id: t\n    client_secret: s",
+            {},
+            {"client_secret": "s"},
+        ),
+        (
+            "model: azure/x\n    api_base: https://a",
+            {"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": "s"},
+            {"client_secret": "os.environ/AZURE_CLIENT_SECRET"},
+        ),
+        (
+            "model: azure/x\n    api_base: https://a\n    api_key: k",
+            {"AZURE_CLIENT_SECRET": "s"},
+            {"api_key": "k"},
+        ),
     ],
 )
 def test_missing_credentials_come_from_the_usual_variables(

@@ -118,12 +118,15 @@ def account_of(params: Place, provider: str, environment: Mapping[str, str]) -> 
         params.warn("has an address of its own and no api_key; OPENAI_API_KEY is not sent there")
     for name, variables in known.variables.items():
         target = plain if name in PLAIN else secrets if name in known.secrets.values() else options
-        if not target.get(name) and not (keeps_key_back and name == "api_key"):
+        is_done = target.get(name) or (name in known.instead and secrets.get("api_key"))
+        if not is_done and not (keeps_key_back and name == "api_key"):
             variable = next((variable for variable in variables if is_set(variable, environment)), None)
-            if variable is None and name in known.needed:
-                variable = variables[0]
             if variable is not None:
                 target[name] = env.PREFIX + variable
+    for name in known.needed - {name for name, value in (plain | secrets).items() if value}:
+        stands_in = name == "api_key" and not known.instead.isdisjoint(secrets)
+        if not stands_in and not (keeps_key_back and name == "api_key"):
+            (plain if name in PLAIN else secrets)[name] = env.PREFIX + known.variables[name][0]
     if "api_base" in plain and not env.is_reference(plain["api_base"]):
         _check_address(params, plain["api_base"])
     return AccountSpec(

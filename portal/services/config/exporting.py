@@ -29,7 +29,7 @@ def export() -> str:
     accounts = ProviderAccount.objects.filter(origin=FILES_SETTINGS, is_active=True)
     row = Settings.current()
     sections: dict[str, Any] = {
-        "model_list": [_entry(deployment) for deployment in deployments],
+        "model_list": [to_entry(deployment) for deployment in deployments],
         "files_settings": [
             {"custom_llm_provider": _prefix(account.provider), **_account(account)} for account in accounts
         ],
@@ -47,10 +47,11 @@ def export() -> str:
     return HEADER + HIDDEN_LINE.sub(r"\g<indent># \g<key>: REDACTED", written)
 
 
-def _entry(deployment: Deployment) -> dict[str, Any]:
+def to_entry(deployment: Deployment, *, with_secrets: bool = False) -> dict[str, Any]:
+    """A deployment as an entry of `model_list`; secrets only where they are to be read again at once."""
     params: dict[str, Any] = {
         "model": f"{_prefix(deployment.account.provider)}/{deployment.provider_model}",
-        **_account(deployment.account),
+        **_account(deployment.account, with_secrets=with_secrets),
     }
     for name in SETTINGS:
         value = getattr(deployment, name)
@@ -68,7 +69,7 @@ def _entry(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _account(account: ProviderAccount) -> dict[str, Any]:
+def _account(account: ProviderAccount, *, with_secrets: bool = False) -> dict[str, Any]:
     try:
         secrets = account.written_secrets()
     except CannotOpen:
@@ -77,7 +78,10 @@ def _account(account: ProviderAccount) -> dict[str, Any]:
     return {
         **{name: value for name, value in plain.items() if value},
         **account.options,
-        **{name: value if env.is_reference(value) else HIDDEN for name, value in secrets.items()},
+        **{
+            name: value if with_secrets or env.is_reference(value) else HIDDEN
+            for name, value in secrets.items()
+        },
     }
 
 

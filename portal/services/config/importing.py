@@ -54,7 +54,7 @@ def apply_import(parsed: Parsed, *, actor: Actor) -> Diff:
     with transaction.atomic():
         Settings.current()
         row = Settings.objects.select_for_update().get(pk=1)  # one import at a time
-        work = _Import(actor)
+        work = Importer(actor)
         work.settings(row, parsed)
         work.files_accounts(parsed)
         work.deployments(parsed)
@@ -63,7 +63,7 @@ def apply_import(parsed: Parsed, *, actor: Actor) -> Diff:
     return Diff(tuple(work.lines), parsed.warnings)
 
 
-class _Import:
+class Importer:
     """One import: what is there, what was used of it, what changed."""
 
     def __init__(self, actor: Actor) -> None:
@@ -102,7 +102,7 @@ class _Import:
 
     def files_accounts(self, parsed: Parsed) -> None:
         for spec in parsed.files_accounts:
-            self.for_files.add(self._account(spec, FILES_SETTINGS).pk)
+            self.for_files.add(self.account(spec, FILES_SETTINGS).pk)
 
     def settle_origins(self) -> None:
         """An account that model_list and files_settings share counts as the latter's while that names it."""
@@ -150,13 +150,13 @@ class _Import:
                 accounts.update_account(actor=self.actor, account=account, is_active=False)
 
     def _create(self, spec: DeploymentSpec) -> Deployment:
-        given: models.DeploymentSettings = {**_settings(spec), "origin": CONFIG, "config_index": spec.index}  # type: ignore[typeddict-item] # checked by the parser
+        given: models.DeploymentSettings = {**settings_of(spec), "origin": CONFIG, "config_index": spec.index}  # type: ignore[typeddict-item] # checked by the parser
         if spec.id:
             given["deployment_id"] = spec.id
         row = models.create_deployment(
             actor=self.actor,
             model_name=spec.model_name,
-            account=self._account(spec.account, CONFIG),
+            account=self.account(spec.account, CONFIG),
             provider_model=spec.provider_model,
             mode=spec.mode or "chat",
             **given,
@@ -165,12 +165,12 @@ class _Import:
         return row
 
     def _update(self, row: Deployment, spec: DeploymentSpec) -> Deployment:
-        account = self._account(spec.account, CONFIG, row.account)
+        account = self.account(spec.account, CONFIG, row.account)
         wanted: dict[str, Any] = {
             "model_name": spec.model_name,
             "account": account,
             "provider_model": spec.provider_model,
-            **_settings(spec),
+            **settings_of(spec),
         }
         now = {name: getattr(row, name) for name in wanted if name != "model_name"}
         now["model_name"] = row.model.name
@@ -188,7 +188,7 @@ class _Import:
             self.lines.append(f"~ model {row.model.name}: mode {row.model.mode} → {mode}")
             models.update_model(actor=self.actor, model=row.model, mode=mode)
 
-    def _account(
+    def account(
         self, spec: AccountSpec, origin: str, current: ProviderAccount | None = None
     ) -> ProviderAccount:
         """The account of a spec: the one in use if it fits, another that fits, or a new one."""
@@ -247,7 +247,7 @@ class _Import:
         self.lines.append(f"{'~' if was and is_now else '+' if is_now else '-'} {name}")
 
 
-def _settings(spec: DeploymentSpec) -> dict[str, Any]:
+def settings_of(spec: DeploymentSpec) -> dict[str, Any]:
     """All settings of a deployment, those left out as their defaults."""
     values: dict[str, Any] = {name: spec.settings.get(name, models.setting(name, None)) for name in SETTINGS}
     values |= {"params": dict(spec.params), "info": dict(spec.info)}

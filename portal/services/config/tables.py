@@ -34,13 +34,15 @@ class AccountKeys:
     """What one provider takes beyond an API key and an address, and where LiteLLM looks for what is missing.
 
     `variables` lists, for each field, the environment variables that stand in; the first is named when none
-    is set and the field is `needed`.
+    is set and the field is `needed`. Those that stand in for an API key (`instead`) are looked for only
+    where none is given.
     """
 
     options: Mapping[str, str]
     secrets: Mapping[str, str]
     variables: Mapping[str, tuple[str, ...]]
     needed: frozenset[str] = frozenset()
+    instead: frozenset[str] = frozenset()
 
 
 ACCOUNTS: Mapping[str, AccountKeys] = {
@@ -61,14 +63,23 @@ ACCOUNTS: Mapping[str, AccountKeys] = {
         needed=frozenset({"api_key"}),
     ),
     "azure": AccountKeys(
-        options={},
-        secrets={"api_key": "api_key"},
+        options={"tenant_id": "tenant_id", "client_id": "client_id"},
+        secrets={
+            "api_key": "api_key",
+            "client_secret": "client_secret",
+            "azure_ad_token": "azure_ad_token",
+        },
         variables={
             "api_key": ("AZURE_API_KEY",),
             "api_base": ("AZURE_API_BASE",),
             "api_version": ("AZURE_API_VERSION",),
+            "tenant_id": ("AZURE_TENANT_ID",),
+            "client_id": ("AZURE_CLIENT_ID",),
+            "client_secret": ("AZURE_CLIENT_SECRET",),
+            "azure_ad_token": ("AZURE_AD_TOKEN",),
         },
         needed=frozenset({"api_key", "api_base"}),
+        instead=frozenset({"tenant_id", "client_id", "client_secret", "azure_ad_token"}),
     ),
     "vertex_ai": AccountKeys(
         options={
@@ -90,6 +101,7 @@ ACCOUNTS: Mapping[str, AccountKeys] = {
             "vertex_credentials": ("VERTEXAI_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"),
             "gcs_bucket_name": ("GCS_BUCKET_NAME",),
         },
+        instead=frozenset({"vertex_credentials"}),
     ),
 }
 NO_KEYS = AccountKeys(options={}, secrets={"api_key": "api_key"}, variables={})
@@ -111,6 +123,10 @@ INFO: Mapping[str, Kind] = {
     "max_tokens": integer(1),
     "max_input_tokens": integer(1),
     "max_output_tokens": integer(1),
+    "cache_read_input_token_cost": number(0),
+    "input_cost_per_audio_token": number(0),
+    "output_cost_per_image_token": number(0),
+    "output_cost_per_audio_token": number(0),
 }
 """Keys of `model_info` that are kept, beside id, mode and blocked."""
 

@@ -16,8 +16,6 @@ from pytest_django import Settings
 
 from files.models import ManagedFile, ProviderFileMapping
 from portal.models import Deployment, ProviderAccount
-from portal.services import accounts
-from portal.services.audit import Actor
 from tests.portal.server import Server, read_answer, request_head, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -169,29 +167,6 @@ def test_places_that_contradict_each_other_are_both_named(
     assert refusal(client.post("/v1/files", **both)) == (400, "model")
     agreeing = client.post("/v1/files?target_model_names=gpt", **request)
     assert agreeing.status_code == 200
-
-
-def test_a_provider_alone_gets_its_copy_at_once_and_the_caller_is_told(
-    client: httpx.Client, openai_deployment: Deployment
-) -> None:
-    request = form(("purpose", "user_data"), ("file", DATA))
-    for path in ("/openai/v1/files", "/v1/files?provider=openai"):
-        answer = client.post(path, **request)
-        assert "openai" in answer.headers["x-portico-warnings"]
-        copies = ProviderFileMapping.objects.filter(file=answer.json()["id"])
-        assert [copy.account_id for copy in copies] == [openai_deployment.account_id]
-
-
-def test_a_provider_of_files_settings_needs_no_model(client: httpx.Client, actor: Actor) -> None:
-    account = accounts.create_account(
-        actor=actor,
-        name="files",
-        provider="openai",
-        secrets={"api_key": "sk-x-0123456789abcdef"},
-        origin="files_settings",
-    )
-    made = upload(client, path="/openai/v1/files")
-    assert [copy.account_id for copy in ProviderFileMapping.objects.filter(file=made["id"])] == [account.pk]
 
 
 def test_a_provider_without_an_account_is_refused(
@@ -403,7 +378,7 @@ def test_pages_of_a_list_follow_each_other(client: httpx.Client) -> None:
     assert first["has_more"] is True
     assert [file["id"] for file in first["data"]] == made[:2:-1]
     assert (first["first_id"], first["last_id"]) == (made[4], made[3])
-    rest = client.get("/openai/v1/files", params={"after": made[3], "order": "desc"}).json()
+    rest = client.get("/v1/files", params={"after": made[3], "order": "desc"}).json()
     assert [file["id"] for file in rest["data"]] == made[2::-1]
     assert rest["has_more"] is False
     ascending = client.get("/files", params={"order": "asc"}).json()

@@ -100,7 +100,7 @@ def test_a_changed_key_is_read_alone(actor: Actor, team: Team, rival_secret: str
     assert before.keys[key.digest].name == "blue key"
     other = keys.digest_of(rival_secret)
     assert after.keys[other] is before.keys[other]
-    assert len(queries) <= 9
+    assert len(queries) <= 13
 
 
 def test_keys_that_went_away_without_a_revision_are_noticed(actor: Actor, team: Team, key: VirtualKey):

@@ -35,6 +35,7 @@ def test_admins_may_all_but_the_raw_records_and_viewers_change_nothing(action: s
         "people.read",
         "settings.read",
         "audit.read",
+        "budgets.read",
     }
     assert policy.can(viewer, action, team) is may_view
     assert policy.can(caller_for_user(viewer), action, team) is may_view

@@ -1,0 +1,90 @@
+"""/model/*: entries of a config file, one at a time."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from portal.models import Deployment, Model, ProviderAccount
+from portal.services import catalog
+from tests.portal.api.conftest import Post
+
+ENTRY = {
+    "model_name": "mine",
+    "litellm_params": {
+        "model": "openai/gpt-4.1-mini",
+        "api_key": "sk-upstream-0123456789abcdef",
+        "api_base": "http://127.0.0.1:9/v1",
+        "rpm": 10,
+        "temperature": 0.5,
+    },
+    "model_info": {"id": "one", "access_groups": ["beta"]},
+}
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_model_comes_changes_and_goes(post: Post, master: httpx.Client):
+    made = post("/model/new", **ENTRY)
+    assert made["model_id"] == "one"
+    assert "sk-upstream" not in str(made)
+    row = Deployment.objects.get()
+    assert (row.rpm, row.params, row.origin) == (10, {"temperature": 0.5}, "api")
+    assert row.account.connection().api_key == "sk-upstream-0123456789abcdef"
+
+    post("/model/update", model_info={"id": "one"}, litellm_params={"rpm": None, "weight": 3})
+    row.refresh_from_db()
+    assert (row.rpm, row.weight, row.params) == (None, 3, {"temperature": 0.5})
+    assert ProviderAccount.objects.count() == 1
+    patched = master.patch(
+        "/model/one/update", json={"litellm_params": {"api_key": "sk-another-0123456789abcdef"}}
+    )
+    assert patched.status_code == 200
+    row.refresh_from_db()
+    assert row.account.connection().api_key == "sk-another-0123456789abcdef"
+    assert row.account.connection().api_base == "http://127.0.0.1:9/v1"
+
+    assert post("/model/block", id="one")["model_info"]["blocked"] is True
+    assert post("/model/unblock", id="one")["model_info"]["blocked"] is False
+    assert post("/model/delete", id="one")["model_id"] == "one"
+    assert not Model.objects.exists()
+    assert code(master.post("/model/delete", json={"id": "one"})) == (404, "deployment_not_found")
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({}, "litellm_params.model"),
+        ({"api_key": "x"}, "litellm_params.model"),
+        ({"model": "openai/gpt", "guardrails": ["x"]}, "litellm_params.guardrails"),
+        ({"model": "nobody/gpt"}, "litellm_params.model"),
+        ({"model": "openai/gpt", "rpm": "many"}, "litellm_params.rpm"),
+        ({"model": "openai/gpt", "api_key": "sk", "api_base": "ftp://x"}, "litellm_params.api_base"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(master: httpx.Client, params: dict[str, object], param: str):
+    answer = master.post("/model/new", json={"model_name": "x", "litellm_params": params})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert "line" not in answer.json()["error"]["message"]
+    assert not Deployment.objects.exists()
+
+
+def test_callers_learn_what_they_may_use_and_not_where_it_runs(
+    post: Post, master: httpx.Client, client: httpx.Client
+):
+    post("/model/new", **ENTRY)
+    catalog.refresh()
+    (shown,) = client.get("/model/info").json()["data"]
+    assert shown["litellm_params"] == {"model": "openai/gpt-4.1-mini"}
+    assert shown["model_info"]["id"] == "one"
+    (whole,) = master.get("/v1/model/info").json()["data"]
+    assert whole["litellm_params"]["api_base"] == "http://127.0.0.1:9/v1"
+    assert "api_key" not in whole["litellm_params"]
+    assert master.get("/v2/model/info", params={"search": "nothing"}).json()["total_count"] == 0
+    (group,) = client.get("/model_group/info").json()["data"]
+    assert (group["model_group"], group["providers"], group["rpm"]) == ("mine", ["openai"], 10)
+    assert code(client.get("/model_group/info", params={"model_group": "other"})) == (404, "model_not_found")
+    assert code(client.post("/model/new", json=ENTRY)) == (403, "permission_denied")

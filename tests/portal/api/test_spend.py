@@ -1,0 +1,196 @@
+"""/spend/*, /global/spend/* and daily activity: the same totals in every view."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
+
+from portal.api import keys as key_api
+from portal.api import spend
+from portal.api import teams as team_api
+from portal.api import users as user_api
+from portal.api.management import Ask
+from portal.models import Deployment, Team, UsageRecord, User, VirtualKey
+from portal.services import catalog, keys, models, teams, usage_rows
+from portal.services.access import caller_for_user
+from portal.services.audit import Actor
+from portal.services.usage_rows import UsageRow
+from tests.portal.api.conftest import Post
+
+NOW = datetime.now(UTC)
+
+
+def row(number: int, key: VirtualKey, **facts: Any) -> UsageRow:
+    given: dict[str, Any] = {
+        "status": 200,
+        "model": "gpt",
+        "provider": "openai",
+        "provider_model": "gpt-4.1-mini",
+        "input_tokens": 100,
+        "output_tokens": 10,
+        "cost": Decimal("0.25"),
+        "duration_ms": 40,
+        "tags": ["nightly"],
+    }
+    return UsageRow(
+        call_id=f"call_{key.pk}_{number}",
+        request_id=f"req_{key.pk}_{number}",
+        started_at=NOW - timedelta(minutes=number),
+        endpoint="/v1/chat/completions",
+        team_id=key.team_id,
+        key_id=key.pk,
+        caller_name=key.name,
+        **(given | facts),
+    )
+
+
+@pytest.fixture
+def used(key: VirtualKey, rival_secret: str) -> None:
+    """Blue made three calls, one failed; Red made one."""
+    rival = VirtualKey.objects.get(name="red key")
+    usage_rows.write(
+        [
+            row(1, key),
+            row(2, key, model="gemini-flash", provider="gemini", provider_model="gemini-2.5-flash", tags=[]),
+            row(3, key, status=500, error_code="upstream_error", cost=None, input_tokens=0, output_tokens=0),
+            row(1, rival),
+        ]
+    )
+
+
+def test_rows_come_back_by_key_in_litellms_fields(
+    master: httpx.Client, used: None, secret: str, key: VirtualKey
+):
+    found = master.get("/spend/logs", params={"api_key": secret}).json()
+    assert [each["status"] for each in found] == ["success", "success", "failure"]
+    assert found[0] | {"api_key": key.digest, "spend": 0.25, "prompt_tokens": 100} == found[0]
+    assert found[0]["total_tokens"] == 110
+    assert found[0]["request_tags"] == ["nightly"]
+    assert found[2]["error_code"] == "upstream_error"
+    assert master.get("/spend/logs", params={"api_key": key.digest}).json() == found
+    assert (
+        master.get("/spend/logs", params={"request_id": f"req_{key.pk}_2"}).json()[0]["model"]
+        == "gemini-flash"
+    )
+    assert master.get("/spend/logs", params={"api_key": "sk-nobody-knows-this"}).json() == []
+    assert master.get("/key/info", params={"key": secret}).json()["info"]["spend"] == 0.5
+
+
+def test_a_key_sees_its_own_calls_alone(client: httpx.Client, used: None, rival_secret: str, key: VirtualKey):
+    assert {each["api_key"] for each in client.get("/spend/logs").json()} == {key.digest}
+    assert client.get("/spend/logs", params={"api_key": rival_secret}).json() == []
+    assert client.get("/global/spend").json()["spend"] == 0.5
+    assert [each["token"] for each in client.get("/spend/keys").json()] == [key.digest]
+    assert client.get("/spend/users").status_code == 403
+    assert client.get("/spend/tags").status_code == 403
+
+
+def test_pages_are_filtered_and_counted(master: httpx.Client, used: None):
+    page = master.get("/spend/logs/v2", params={"page_size": 3}).json()
+    assert (page["total"], page["total_pages"], len(page["data"])) == (4, 2, 3)
+    assert master.get("/spend/logs/v2", params={"status_filter": "failure"}).json()["total"] == 1
+    assert master.get("/spend/logs/v2", params={"min_spend": "0.3"}).json()["total"] == 0
+    assert master.get("/spend/logs/v2", params={"page_size": 1001}).status_code == 400
+    today = NOW.date().isoformat()
+    assert (
+        master.get("/spend/logs", params={"start_date": "2001-01-01", "end_date": "2001-01-02"}).json() == []
+    )
+    assert (
+        master.get("/spend/logs", params={"start_date": "yesterday"}).json()["error"]["code"]
+        == "invalid_date"
+    )
+    by_day = master.get("/spend/logs", params={"summarize": "true", "end_date": today}).json()
+    assert sum(day["spend"] for day in by_day) == 0.75
+
+
+def test_every_view_has_the_same_total(master: httpx.Client, used: None, team: Team):
+    total = float(sum(each.cost or 0 for each in UsageRecord.objects.all()))
+    assert total == 0.75
+    assert master.get("/global/spend").json()["spend"] == total
+    for path in ("keys", "teams", "models", "provider"):
+        rows = master.get(f"/global/spend/{path}").json()
+        assert sum(each["spend"] for each in rows) == total, path
+    assert master.get("/spend/tags").json() == [
+        {"individual_request_tag": "nightly", "log_count": 3, "total_spend": 0.5}
+    ]
+    report = master.get("/global/spend/report", params={"group_by": "team"}).json()
+    assert sum(each["total_spend"] for each in report) == total
+    activity = master.get("/team/daily/activity").json()
+    assert activity["metadata"]["total_spend"] == total
+    assert activity["metadata"]["total_failed_requests"] == 1
+    assert activity["metadata"]["total_tokens"] == 330
+    by_model: dict[str, float] = {}
+    for day in activity["results"]:
+        for name, each in day["breakdown"]["model_groups"].items():
+            by_model[name] = by_model.get(name, 0) + each["metrics"]["spend"]
+    assert by_model == {"gpt": 0.5, "gemini-flash": 0.25}
+    blue = master.get("/team/daily/activity", params={"team_ids": team.team_id}).json()
+    assert blue["metadata"]["total_spend"] == 0.5
+
+
+def test_writing_a_row_twice_counts_it_once(key: VirtualKey, master: httpx.Client):
+    usage_rows.write([row(1, key), row(1, key)])
+    usage_rows.write([row(1, key)])
+    key.refresh_from_db()
+    assert key.spend == Decimal("0.25")
+    assert master.get("/global/spend").json()["api_requests"] == 1
+
+
+def test_what_a_call_costs_is_said_before_and_unknown_prices_are_null(
+    post: Post, openai_deployment: Deployment, actor: Actor
+):
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    models.update_deployment(
+        actor=actor, deployment=openai_deployment, input_cost_per_token="0.001", output_cost_per_token="0.01"
+    )
+    assert post("/spend/calculate", completion_response={"model": "gpt", "usage": usage}) == {"cost": 2.0}
+    models.create_deployment(
+        actor=actor, model_name="odd", account=openai_deployment.account, provider_model="nobody-knows"
+    )
+    catalog.refresh()
+    assert post("/spend/calculate", model="odd", messages=[{"role": "user", "content": "hi"}]) == {
+        "cost": None
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "query"),
+    [
+        (spend.logs, ""),
+        (spend.log_pages, ""),
+        (spend.by_key, ""),
+        (spend.team_activity, ""),
+        (spend.report, "group_by=api_key"),
+        (key_api.list_keys, "return_full_object=true"),
+        (team_api.list_teams, ""),
+        (user_api.list_users, ""),
+    ],
+)
+def test_lists_take_the_same_number_of_queries_however_long_they_are(
+    function: Any, query: str, key: VirtualKey, team: Team, owner: User, actor: Actor
+):
+    catalog.refresh()
+    ask = Ask(caller_for_user(owner), actor)
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert function(ask, QueryDict(query))
+        return len(captured)
+
+    usage_rows.write([row(1, key)])
+    before = queries()
+    for number in range(5):
+        made, _ = keys.create_key(
+            actor=actor, team=team, name=f"k{number}", user=owner, figures={"max_budget": 1}
+        )
+        teams.create_team(actor=actor, name=f"t{number}", figures={"max_budget": 1})
+        User.objects.create_user(f"p{number}@example.com")
+        usage_rows.write([row(number, made, model=f"m{number}")])
+    assert queries() == before
