@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.utils import timezone
 from files.models import ManagedFile, ProviderFileMapping
 from portal.models import Deployment, Team, UsageRecord, User, VirtualKey
 from portal.services import catalog
+from portal.services.usage_rows import UsageRow, write
 
 PLAIN_STATICS = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 STATES = ProviderFileMapping.State
@@ -95,3 +98,31 @@ def lived_in(
     # A serving process has its catalog in memory before the first page is asked for.
     catalog.refresh()
     return file
+
+
+def call(team: Team, number: int = 1, **fields: Any) -> str:
+    """Writes one call as a finished request does; gives its request id."""
+    given: dict[str, Any] = {
+        "call_id": f"call_{team.pk}_{number}",
+        "request_id": f"req_{team.pk}_{number}",
+        "started_at": timezone.now() - timedelta(minutes=number),
+        "endpoint": "/v1/chat/completions",
+        "status": 200,
+        "team_id": team.pk,
+        "caller_name": f"key of {team.name}",
+        "model": "gpt",
+        "provider": "openai",
+        "cost": Decimal("0.25"),
+        "input_tokens": 100,
+        "output_tokens": 20,
+        "duration_ms": 900,
+    }
+    row = UsageRow(**(given | fields))
+    write([row])
+    return row.request_id
+
+
+def text_of(browser: Client, path: str, **headers: str) -> str:
+    response = browser.get(path, headers=headers)
+    assert response.status_code == 200, path
+    return response.content.decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
 from portal.models import Membership, User
@@ -11,13 +10,6 @@ from portal.services import setup
 
 PASSWORD = "seven paper boats drift"
 OWNER = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD}
-
-
-@pytest.fixture(autouse=True)
-def _forget_attempts():
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.fixture
@@ -89,7 +81,7 @@ def test_sign_in_never_leads_to_another_site(owner: User):
     assert Client().post("/login/", form)["Location"] == "/"
 
 
-@pytest.mark.parametrize("path", ["/login/", "/team/", "/keys/new/", "/models/test/"])
+@pytest.mark.parametrize("path", ["/login/", "/switch-team/", "/keys/new/", "/models/test/"])
 def test_forms_without_their_token_are_refused(path: str, owner: User):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
