@@ -68,11 +68,15 @@ def posts(
     required: str = "",
     answer: Schema = ANYTHING,
     verb: str = "post",
+    operation: str = "",
 ) -> type[ManagementView]:
-    """A view that gives the function the checked fields of its JSON body."""
+    """A view that gives the function the checked fields of its JSON body.
+
+    `operation` names it in the API's description where one function serves two addresses.
+    """
 
     @extend_schema(
-        operation_id=_operation(function),
+        operation_id=operation or _operation(function),
         summary=summary,
         tags=[_tag(function)],
         request={"application/json": request_fields.shape(fields, required)},

@@ -191,7 +191,14 @@ New = posts(
     required="model_name litellm_params",
 )
 Update = posts(update, permission="models.change", summary="Change a deployment", fields=ENTRY)
-Patch = posts(update, permission="models.change", summary="Change a deployment", fields=ENTRY, verb="patch")
+Patch = posts(
+    update,
+    permission="models.change",
+    summary="Change a deployment",
+    fields=ENTRY,
+    verb="patch",
+    operation="model_patch",
+)
 Delete = posts(delete, permission="models.change", summary="Remove a deployment", fields=ID, required="id")
 Block = posts(block, permission="models.change", summary="Switch a deployment off", fields=ID, required="id")
 Unblock = posts(

@@ -71,7 +71,14 @@ def _shown(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 New = posts(new, permission="budgets.change", summary="Budget of a tag", fields=FIELDS, required="name")
-Update = posts(new, permission="budgets.change", summary="Budget of a tag", fields=FIELDS, required="name")
+Update = posts(
+    new,
+    permission="budgets.change",
+    summary="Budget of a tag",
+    fields=FIELDS,
+    required="name",
+    operation="tag_update",
+)
 Delete = posts(
     delete, permission="budgets.change", summary="Take a tag's budget away", fields=NAME, required="name"
 )
