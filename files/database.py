@@ -22,11 +22,12 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
 
     The call runs to its end even when the waiting coroutine is cancelled.
     """
-    call = partial(copy_context().run, _with_connections, partial(function, *args, **kwargs))
+    call = partial(copy_context().run, with_connections, partial(function, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 
 
-def _with_connections(call: Callable[[], R]) -> R:
+def with_connections(call: Callable[[], R]) -> R:
+    """Calls it in a thread of some pool, whose connections are looked after."""
     close_old_connections()
     try:
         return call()

@@ -17,3 +17,17 @@ def new_file_id() -> str:
 def is_file_id(value: str) -> bool:
     """Could this be one of ours? Says nothing of whether it exists."""
     return SHAPE.fullmatch(value) is not None
+
+
+def new_upload_id() -> str:
+    return "upload_" + secrets.token_hex(16)
+
+
+def new_part_id() -> str:
+    """At most 40 characters, as storages name blocks after it."""
+    return "part_" + secrets.token_hex(16)
+
+
+def new_raw_reference() -> str:
+    """Marks a file at a provider as one of ours; of the shape that provider folders recognise."""
+    return new_file_id()

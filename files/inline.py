@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
-from files.models import ManagedFile
-from files.storage import read
+from files.storage import Placed, read
 from providers.errors import FileCorrupt
 
 MAX_BYTES: Final = 64 << 20
@@ -46,12 +45,17 @@ class Cache:
 _cache = Cache(MAX_BYTES)
 
 
-def whole(file: ManagedFile) -> bytes:
+class Hashed(Placed, Protocol):
+    @property
+    def sha256(self) -> str: ...
+
+
+def whole(file: Hashed) -> bytes:
     """All bytes of a file of at most MAX_BYTES. Raises FileCorrupt when they are not those uploaded."""
     data = _cache.get(file.sha256)
     if data is None:
         data = b"".join(read(file))
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise FileCorrupt(f"The stored bytes of {file.pk} are not those that were uploaded.")
+            raise FileCorrupt(f"The stored bytes of {file.id} are not those that were uploaded.")
         _cache.put(file.sha256, data)
     return data

@@ -17,7 +17,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from files import leases, nudges, transfer
+from files import deletions, leases, nudges, scanning, transfer
+from files.freshness import is_fresh, is_last_resort, needs_renewal
+from files.kill_points import here
 from files.leases import Lease, LeaseLost
 from files.models import ManagedFile, ProviderFileMapping
 from providers.errors import (
@@ -31,6 +33,7 @@ from providers.errors import (
     UnsupportedFile,
     UpstreamFileGone,
     UpstreamQuotaFull,
+    UpstreamTimeout,
 )
 from providers.types import RemoteFile
 
@@ -40,9 +43,6 @@ State = ProviderFileMapping.State
 CHAT_PURPOSE: Final = "user_data"
 OWN_PURPOSES: Final = frozenset({"batch", "fine-tune", "evals"})
 
-EXPIRY_MARGIN: Final = timedelta(hours=1)
-"""A copy that ends sooner counts as expired, so that none ends under a long answer (never more than a quarter
-of the copy's life)."""
 PROCESSING_LIMIT: Final = timedelta(hours=1)
 WATCH_SECONDS: Final = 60.0
 """How long one worker watches a provider process a file before it hands the row back."""
@@ -53,6 +53,8 @@ WANTED_PAUSE: Final = 5.0
 """Longest pause after a failure for a request that waits."""
 FAILED_PAUSE: Final = timedelta(minutes=1)
 """A failed copy is tried again by a request that comes later than this."""
+SCAN_PAUSE: Final = timedelta(seconds=5)
+"""A file that waits for the scanner is looked at again after this long; no attempt is counted."""
 RESUMES: Final = 4
 """After so many failures in a row an interrupted upload is begun anew."""
 MAX_EVICTIONS: Final = 3
@@ -93,18 +95,14 @@ def ensure_copies(
     return copies
 
 
-def is_fresh(copy: ProviderFileMapping, now: datetime) -> bool:
-    """May a request that begins now refer to the copy?"""
-    margin = EXPIRY_MARGIN
-    if copy.expires_at and copy.ready_at:
-        margin = min(margin, (copy.expires_at - copy.ready_at) / 4)
-    return copy.is_usable(now + margin)
-
-
-def may_try(copy: ProviderFileMapping, now: datetime, *, wanted: bool) -> bool:
+def may_try(copy: ProviderFileMapping, now: datetime, *, wanted: bool, fingerprint: str = "") -> bool:
     """Is it time to work on the copy? `wanted`: a request waits for it."""
+    if copy.state == State.ACTIVE and not wanted:
+        return copy.next_attempt_at <= now and needs_renewal(copy, now)
+    if copy.state == State.ACTIVE and copy.attempts and copy.next_attempt_at > now:
+        return not is_last_resort(copy, now, fingerprint)
     if copy.state in (State.ACTIVE, State.EXPIRED):
-        return wanted and not is_fresh(copy, now)
+        return wanted and not is_fresh(copy, now, fingerprint)
     if copy.state == State.FAILED:
         return wanted and copy.next_attempt_at <= now
     start = copy.next_attempt_at
@@ -123,6 +121,7 @@ def work_on(mapping_id: int, *, wanted: bool = False) -> bool:
     lease = leases.take(mapping_id)
     if lease is None:
         return False
+    here("copy.lease_taken")
     copy = ProviderFileMapping.objects.select_related("file", "account").get(pk=mapping_id)
     outcome: Outcome | None = _after_failure(copy, "The copy could not be made; the log says why.")
     with lease:
@@ -144,34 +143,90 @@ def _work(copy: ProviderFileMapping, lease: Lease, wanted: bool) -> Outcome | No
     now = timezone.now()
     if copy.state == State.DELETING or copy.file.deleted_at is not None:
         return _delete(copy, lease, now)
-    if not may_try(copy, now, wanted=wanted):
+    fingerprint = transfer.fingerprint(transfer.connection_of(copy))
+    if not may_try(copy, now, wanted=wanted, fingerprint=fingerprint):
         return Outcome()
+    if copy.file.scan == ManagedFile.Scan.PENDING:
+        return Outcome({"next_attempt_at": now + SCAN_PAUSE})
+    scanning.check_clean(copy.file)
     if not copy.account.is_active:
         raise Unavailable("The provider account is switched off.")
     if copy.state == State.PROCESSING:
         return _watch(copy, lease)
-    return _upload(copy, lease)
+    if _serves_meanwhile(copy, fingerprint):
+        return _renew(copy, lease, fingerprint)
+    return _upload(copy, lease, fingerprint)
 
 
-def _upload(copy: ProviderFileMapping, lease: Lease) -> Outcome:
-    _refuse_unreadable(copy)
-    obsolete = _obsolete(copy)
-    if copy.state == State.FAILED:
-        copy.attempts = 0
-    lease.record(state=State.UPLOADING)
-    remote = _upload_with_room(copy, lease)
+def _serves_meanwhile(copy: ProviderFileMapping, fingerprint: str) -> bool:
+    """Is the copy still good enough for requests while its successor is made?"""
+    return copy.state == State.ACTIVE and is_last_resort(copy, timezone.now(), fingerprint)
+
+
+def _renew(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome:
+    """Makes a successor while the copy serves on; only a whole one takes its place."""
+    former = (copy.provider_file_id, copy.uploaded_at)
+    remote = None
+    try:
+        _refuse_unreadable(copy)
+        # Always from the beginning: looked for by its name, the former copy would be found.
+        lease.record(sealed_checkpoint="")
+        copy.sealed_checkpoint = ""
+        remote = _upload_with_room(copy, lease)
+        here("renewal.sent")
+        columns = _columns(copy, remote, fingerprint)
+        if remote.state == "processing":
+            watched = _watch(copy, lease).columns
+            if watched.get("state") != State.ACTIVE:
+                raise UpstreamTimeout("The provider has not finished processing the renewed copy.")
+            columns |= watched
+        elif remote.state == "failed":
+            raise FileFailed(remote.error or "The provider could not process the file.")
+    except PorticoError as error:
+        copy.provider_file_id, copy.uploaded_at = former
+        logger.warning("Copy %s could not be renewed: %s", copy.pk, error.message)
+        attempts = copy.attempts + 1
+        pause = timedelta(seconds=max(_pause(attempts, LONGEST_PAUSE), error.retry_after or 0.0))
+        later = {
+            "error": error.message,
+            "attempts": attempts,
+            "next_attempt_at": timezone.now() + pause,
+            "sealed_checkpoint": "",
+        }
+        return Outcome(later, obsolete=remote.id if remote else "")
+    return Outcome(columns | _active())
+
+
+def _columns(copy: ProviderFileMapping, remote: RemoteFile, fingerprint: str) -> dict[str, Any]:
+    """What a new copy at the provider changes in the row."""
     copy.provider_file_id, copy.uploaded_at = remote.id, timezone.now()
-    columns = {
+    return {
         "provider_file_id": remote.id,
         "uri": remote.uri,
         "media_type": remote.media_type,
+        "fingerprint": fingerprint,
         "uploads": F("uploads") + 1,
         "uploaded_at": copy.uploaded_at,
         "sealed_checkpoint": "",
         "expires_at": _end(remote, copy.uploaded_at),
     }
-    if obsolete == remote.id:
-        obsolete = ""
+
+
+def _upload(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome:
+    _refuse_unreadable(copy)
+    obsolete = _obsolete(copy)
+    if copy.state == State.FAILED:
+        copy.attempts = 0
+    lease.record(state=State.UPLOADING)
+    here("copy.uploading")
+    copy.state = State.UPLOADING
+    remote = _upload_with_room(copy, lease)
+    if remote.id == obsolete:
+        # An interrupted upload was looked for by its name and the copy that is to be replaced was found.
+        copy.sealed_checkpoint = ""
+        remote = _upload_with_room(copy, lease)
+    here("copy.sent")
+    columns = _columns(copy, remote, fingerprint)
     match remote.state:
         case "active":
             return Outcome(columns | _active(), obsolete)
@@ -180,6 +235,7 @@ def _upload(copy: ProviderFileMapping, lease: Lease) -> Outcome:
             raise FileFailed(remote.error or "The provider could not process the file.")
         case "processing":
             lease.record(state=State.PROCESSING, **columns)
+            here("copy.processing")
             copy.state = State.PROCESSING
             watched = _watch(copy, lease)
             return Outcome(watched.columns, obsolete)
@@ -229,8 +285,13 @@ def _delete(copy: ProviderFileMapping, lease: Lease, now: datetime) -> Outcome |
     elif copy.next_attempt_at > now:
         return Outcome()
     if copy.provider_file_id and (copy.expires_at is None or copy.expires_at > now):
+        here("delete.copy_begun")
         transfer.remove(copy, copy.provider_file_id)
-    lease.drop()
+        here("delete.copy_removed")
+    with transaction.atomic():
+        if lease.drop():
+            deletions.note_copy(copy)
+    here("delete.copy_row_gone")
     return None
 
 
@@ -268,10 +329,10 @@ def mark_expired(now: datetime) -> int:
 
 def _refuse_unreadable(copy: ProviderFileMapping) -> None:
     """Nothing is sent to a provider whose models cannot read it."""
-    file, provider = copy.file, transfer.provider_of(copy)
-    if copy.purpose == CHAT_PURPOSE and provider.delivery(file.media_type, file.size) == "unsupported":
+    file, provider, media_type = copy.file, transfer.provider_of(copy), transfer.media_type_of(copy)
+    if copy.purpose == CHAT_PURPOSE and provider.delivery(media_type, file.size) == "unsupported":
         raise UnsupportedFile(
-            f"{provider.title} cannot read a file of type {file.media_type} and {file.size} bytes."
+            f"{provider.title} cannot read a file of type {media_type} and {file.size} bytes."
         )
 
 
@@ -338,9 +399,13 @@ def _after_failure(copy: ProviderFileMapping, why: str, at_least: float = 0.0) -
         return Outcome(columns)
     if attempts >= MAX_ATTEMPTS:
         columns |= {"state": State.FAILED, "next_attempt_at": timezone.now() + FAILED_PAUSE}
-    elif copy.state != State.PROCESSING:
+    elif copy.state != State.PROCESSING and not _is_kept(copy):
         columns["state"] = State.PENDING
     return Outcome(columns)
+
+
+def _is_kept(copy: ProviderFileMapping) -> bool:
+    return copy.state == State.ACTIVE and is_last_resort(copy, timezone.now())
 
 
 def _pause(attempts: int, longest: float) -> float:
@@ -351,12 +416,14 @@ def _pause(attempts: int, longest: float) -> float:
 def _settle(copy: ProviderFileMapping, lease: Lease, outcome: Outcome) -> None:
     """Writes the outcome, unless another worker took over, and removes at the provider what is left over."""
     columns = dict(outcome.columns)
+    here("copy.settling")
     with transaction.atomic():
         # A file deleted while its copy was being made takes the copy along.
         file = ManagedFile.objects.select_for_update().filter(pk=copy.file_id).values("deleted_at").first()
         if file and file["deleted_at"] and copy.state != State.DELETING:
             columns |= {"state": State.DELETING, "attempts": 0, "next_attempt_at": timezone.now()}
         kept = lease.release(**columns)
+    here("renewal.settled" if copy.uploads else "copy.settled")
     obsolete = outcome.obsolete if kept else columns.get("provider_file_id", "")
     if obsolete and not _is_referred_to(copy.pk, obsolete):
         try:

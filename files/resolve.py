@@ -17,11 +17,11 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import Q
 from django.utils import timezone
 
-from files import inline, replication
+from files import freshness, inline, legacy, raw, replication, scanning, transfer
 from files.database import in_thread
 from files.ids import is_file_id
 from files.media import HEAD_BYTES, sniff
-from files.models import Caller, ManagedFile, ProviderFileMapping
+from files.models import Caller, ManagedFile, ProviderFileMapping, RawFile
 from files.services import no_such_file
 from providers import media
 from providers.errors import FileFailed, FileNotReady, InvalidRequest, TooLarge, UnsupportedFile
@@ -62,6 +62,7 @@ class _Target:
     account_id: int
     provider: Provider
     deadline: float
+    fingerprint: str
 
 
 async def check(*, caller: Caller, references: Sequence[Reference]) -> None:
@@ -83,18 +84,24 @@ async def resolve(
     Makes missing copies, and waits for them. Raises FileNotFound, UnsupportedFile, FileNotReady (with
     retry_after), FileFailed, FileCorrupt, and InvalidRequest or TooLarge for addresses.
     """
-    files = await in_thread(_visible, caller, references)
-    target = _Target(account_id, provider, time.monotonic() + wait_seconds)
-    first = {reference.value: reference for reference in reversed(references)}
+    files, raw_files = await in_thread(_visible, caller, references)
+    await _wait_for_scans(files, first_mention(references), wait_seconds)
+    target = _Target(account_id, provider, time.monotonic() + wait_seconds, transfer.fingerprint(connection))
+    first = first_mention(references)
     ours = [reference for value, reference in first.items() if value in files]
     theirs = [
         reference
         for value, reference in first.items()
-        if value not in files and not provider.takes_url(reference.part_type, value)
+        if value not in files
+        and value not in raw_files
+        and not provider.takes_url(reference.part_type, value)
     ]
     fetched = await _fetch_all(theirs)
     shown = await asyncio.gather(*(_show(files[reference.value], reference, target) for reference in ours))
     resolved = Resolved(dict(fetched), [])
+    for value, rows in raw_files.items():
+        resolved.files[value], entry = await in_thread(_show_raw, rows, first[value], target)
+        resolved.used.append(entry)
     for reference, (shape, entry) in zip(ours, shown, strict=True):
         resolved.files[reference.value] = shape
         resolved.used.append(entry)
@@ -114,35 +121,65 @@ async def forget(
 
 async def holders(caller: Caller, file_ids: Collection[str]) -> dict[int, int]:
     """How many of these files each account holds a usable copy of; accounts with none are left out."""
-    return await in_thread(_holders, caller, [value for value in file_ids if is_file_id(value)])
+    return await in_thread(_holders, caller, list(file_ids))
 
 
-def _visible(caller: Caller, references: Sequence[Reference]) -> dict[str, ManagedFile]:
-    """The caller's files by id. Raises FileNotFound for the first reference that is none and no address."""
+def _visible(
+    caller: Caller, references: Sequence[Reference]
+) -> tuple[dict[str, ManagedFile], dict[str, list[RawFile]]]:
+    """The caller's managed files, and the raw ones, by how the request refers to them.
+
+    Raises FileNotFound for the first reference that is neither and no address.
+    """
     ids = {reference.value for reference in references if is_file_id(reference.value)}
     files = (
         {file.pk: file for file in ManagedFile.objects.visible_to(caller).filter(pk__in=ids)} if ids else {}
     )
+    others = {reference.value for reference in references} - files.keys()
+    files |= legacy.files_meant(caller, others)
+    others -= files.keys()
+    raw_files = raw.raw_files_by_value(caller, others)
     for reference in references:
-        if reference.value not in files and not _is_address(reference.value):
-            raise no_such_file(reference.value, reference.path)
-    return files
+        value = reference.value
+        if value not in files and value not in raw_files and not _is_address(value):
+            raise no_such_file(value, reference.path)
+    return files, raw_files
 
 
 def _is_address(value: str) -> bool:
     return value[:8].lower().startswith(("http://", "https://"))
 
 
+def first_mention(references: Sequence[Reference]) -> dict[str, Reference]:
+    return {reference.value: reference for reference in reversed(references)}
+
+
+async def _wait_for_scans(
+    files: Mapping[str, ManagedFile], mentions: Mapping[str, Reference], wait_seconds: float
+) -> None:
+    """No provider sees a file before the scanner has. Raises FileFailed, and FileNotReady past the time."""
+    deadline = time.monotonic() + wait_seconds
+    for file_id, file in files.items():
+        pause = FIRST_PAUSE
+        while file.scan == ManagedFile.Scan.PENDING and time.monotonic() < deadline:
+            await in_thread(file.refresh_from_db, fields=["scan", "scan_report"])
+            if file.scan == ManagedFile.Scan.PENDING:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+        scanning.check_clean(file, mentions[file_id].path)
+
+
 async def _show(file: ManagedFile, reference: Reference, target: _Target) -> tuple[FileRef, dict[str, Any]]:
     """A usable copy, else the bytes, else a copy made now; and the entry for the ledger."""
-    if file.media_type == media.OCTETS and reference.media_type:
-        file.media_type = reference.media_type
+    named = (reference.media_type or "") if file.media_type == media.OCTETS else ""
+    if named:
+        file.media_type = named
     way = target.provider.delivery(file.media_type, file.size)
     entry = {"file_id": file.pk, "delivery": way, "media_type": file.media_type, "bytes": file.size}
-    if _reads_copies(target.provider, file, way):
-        copy = await in_thread(_usable_copy, file, target.account_id)
+    if _reads_copies(target.provider, file.media_type, way):
+        copy = await in_thread(_usable_copy, file, target)
         if copy is None and way == "copy":
-            copy = await _make_copy(file, reference, target)
+            copy = await _make_copy(file, reference, target, named)
         if copy is not None:
             known = {
                 "delivery": "copy",
@@ -161,23 +198,51 @@ async def _show(file: ManagedFile, reference: Reference, target: _Target) -> tup
     return InlineFile(data, file.media_type, file.filename), entry
 
 
-def _reads_copies(provider: Provider, file: ManagedFile, way: Delivery) -> bool:
+def _show_raw(
+    rows: Sequence[RawFile], reference: Reference, target: _Target
+) -> tuple[FileRef, dict[str, Any]]:
+    """A raw file as the account that it lives at sees it; nobody else is shown it."""
+    row = next((row for row in rows if row.account_id == target.account_id), None)
+    if row is None:
+        raise UnsupportedFile(
+            f"The file lives at {rows[0].provider} alone, so {target.provider.title} cannot be shown it. "
+            "Upload it without custom_llm_provider to use it everywhere.",
+            param=reference.path,
+        )
+    way = target.provider.delivery(row.media_type, row.size)
+    entry = {"file_id": row.provider_file_id, "media_type": row.media_type, "bytes": row.size}
+    if _reads_copies(target.provider, row.media_type, way):
+        shown = ProviderFile(row.provider_file_id, row.uri, row.media_type, row.filename)
+        return shown, entry | {"delivery": "raw", "account_id": row.account_id}
+    data = inline.whole(raw.BytesOf(row))
+    return InlineFile(data, row.media_type, row.filename), entry | {"delivery": way}
+
+
+def _reads_copies(provider: Provider, media_type: str, way: Delivery) -> bool:
     if provider.files is None or way == "unsupported":
         return False
-    return "copy" in (way, provider.delivery(file.media_type, BEYOND_INLINE))
+    return "copy" in (way, provider.delivery(media_type, BEYOND_INLINE))
 
 
 def _provider_file(copy: ProviderFileMapping, file: ManagedFile) -> ProviderFile:
     return ProviderFile(copy.provider_file_id, copy.uri, copy.media_type or file.media_type, file.filename)
 
 
-def _usable_copy(file: ManagedFile, account_id: int) -> ProviderFileMapping | None:
-    copy = file.copies.filter(account_id=account_id, purpose=replication.CHAT_PURPOSE).first()
+def _usable_copy(file: ManagedFile, target: _Target) -> ProviderFileMapping | None:
+    copy = file.copies.filter(account_id=target.account_id, purpose=replication.CHAT_PURPOSE).first()
     now = timezone.now()
-    if copy is None or not replication.is_fresh(copy, now):
+    if copy is None or not _serves(copy, now, target):
         return None
     _mark_used(copy, now)
     return copy
+
+
+def _serves(copy: ProviderFileMapping, now: datetime, target: _Target) -> bool:
+    """A fresh copy does, and one near its end while its renewal is under way or has just failed."""
+    if freshness.is_fresh(copy, now, target.fingerprint):
+        return True
+    is_being_renewed = copy.attempts > 0 or (copy.lease_until is not None and copy.lease_until > now)
+    return is_being_renewed and freshness.is_last_resort(copy, now, target.fingerprint)
 
 
 def _mark_used(copy: ProviderFileMapping, now: datetime) -> None:
@@ -190,20 +255,28 @@ def _mark_used(copy: ProviderFileMapping, now: datetime) -> None:
         logger.warning("The use of copy %s could not be noted.", copy.pk)
 
 
-async def _make_copy(file: ManagedFile, reference: Reference, target: _Target) -> ProviderFileMapping:
-    """Works on the copy in a thread, or waits for whoever does, until it is usable or the time is over."""
+async def _make_copy(
+    file: ManagedFile, reference: Reference, target: _Target, named: str
+) -> ProviderFileMapping:
+    """Works on the copy in a thread, or waits for whoever does, until it is usable or the time is over.
+
+    `named`: what the request calls a file whose content does not tell its type.
+    """
     pause = FIRST_PAUSE
     while True:
-        copy = await in_thread(_copy_row, file, target.account_id)
+        copy = await in_thread(_copy_row, file, target.account_id, named)
         now = timezone.now()
-        if replication.is_fresh(copy, now):
+        if _serves(copy, now, target):
+            await in_thread(_mark_used, copy, now)
             return copy
-        may_try = replication.may_try(copy, now, wanted=True)
+        may_try = replication.may_try(copy, now, wanted=True, fingerprint=target.fingerprint)
         if copy.state == State.FAILED and not may_try:
             raise FileFailed(f"File {file.pk} cannot be used here: {copy.error}", param=reference.path)
         job = _job(copy.pk, start=may_try and (copy.lease_until is None or copy.lease_until <= now))
         left = target.deadline - time.monotonic()
         if left <= 0:
+            if freshness.is_last_resort(copy, now, target.fingerprint):
+                return copy
             raise _not_ready(copy, now, reference)
         if job is None:
             await asyncio.sleep(min(pause, left))
@@ -212,10 +285,18 @@ async def _make_copy(file: ManagedFile, reference: Reference, target: _Target) -
             await asyncio.wait([asyncio.wrap_future(job)], timeout=left)
 
 
-def _copy_row(file: ManagedFile, account_id: int) -> ProviderFileMapping:
-    copy, _ = ProviderFileMapping.objects.get_or_create(
-        file=file, account_id=account_id, purpose=replication.CHAT_PURPOSE
+def _copy_row(file: ManagedFile, account_id: int, named: str) -> ProviderFileMapping:
+    copy, is_new = ProviderFileMapping.objects.get_or_create(
+        file=file,
+        account_id=account_id,
+        purpose=replication.CHAT_PURPOSE,
+        defaults={"media_type": named},
     )
+    if named and not is_new and copy.media_type != named and copy.state in (State.FAILED, State.PENDING):
+        # It could not be sent under no type; the request says what it is.
+        again = ProviderFileMapping.objects.filter(pk=copy.pk, state=copy.state)
+        again.update(media_type=named, state=State.PENDING, attempts=0, next_attempt_at=timezone.now())
+        copy.refresh_from_db()
     return copy
 
 
@@ -322,11 +403,16 @@ def _holders(caller: Caller, file_ids: list[str]) -> dict[int, int]:
     if not file_ids:
         return {}
     copies = ProviderFileMapping.objects.visible_to(caller).filter(
-        file__in=file_ids, purpose=replication.CHAT_PURPOSE, state=State.ACTIVE
+        file__in=[value for value in file_ids if is_file_id(value)],
+        purpose=replication.CHAT_PURPOSE,
+        state=State.ACTIVE,
     )
     now = timezone.now()
     found: dict[int, int] = {}
+    for rows in raw.raw_files_by_value(caller, file_ids).values():
+        for row in rows:
+            found[row.account_id] = found.get(row.account_id, 0) + 1
     for copy in copies.only("state", "expires_at", "ready_at", "account_id"):
-        if replication.is_fresh(copy, now):
+        if freshness.is_fresh(copy, now):
             found[copy.account_id] = found.get(copy.account_id, 0) + 1
     return found

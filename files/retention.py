@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from files import replication, storage
-from files.models import ManagedFile, ProviderFileMapping
+from files import deletions, replication, sharing, storage
+from files.kill_points import here
+from files.models import Deletion, FileRules, ManagedFile, ProviderFileMapping
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +22,23 @@ LEFTOVER_SECONDS: Final = 24 * 3600.0
 
 def mark_deleted(file_id: str) -> bool:
     """Makes a file invisible at once; the rest may take its time. False when it was so already."""
-    live = ManagedFile.objects.filter(pk=file_id, deleted_at=None)
-    return bool(live.update(deleted_at=timezone.now()))
+    with transaction.atomic():
+        live = ManagedFile.objects.filter(pk=file_id, deleted_at=None)
+        if not live.update(deleted_at=timezone.now()):
+            return False
+        deletions.begin(ManagedFile.objects.get(pk=file_id))
+    here("delete.marked")
+    return True
 
 
 def expire(now: datetime, limit: int = 500) -> list[str]:
-    """Marks files past their date as deleted; returns their ids."""
-    ended = ManagedFile.objects.filter(deleted_at=None, expires_at__lte=now).order_by("expires_at")
-    return [file_id for file_id in ended.values_list("pk", flat=True)[:limit] if mark_deleted(file_id)]
+    """Marks files past their date, or kept longer than their team's rule, as deleted; returns their ids."""
+    live = ManagedFile.objects.filter(deleted_at=None)
+    ended = list(live.filter(expires_at__lte=now).order_by("expires_at").values_list("pk", flat=True)[:limit])
+    for team_id, days in FileRules.objects.exclude(keep_days=None).values_list("team_id", "keep_days"):
+        old = live.filter(team_id=team_id, created_at__lte=now - timedelta(days=days or 0))
+        ended += old.values_list("pk", flat=True)[:limit]
+    return [file_id for file_id in dict.fromkeys(ended) if mark_deleted(file_id)]
 
 
 def unfinished(now: datetime) -> QuerySet[ManagedFile]:
@@ -55,8 +66,9 @@ def delete_file_now(file_id: str) -> bool:
         replication.work_on(mapping_id)
     if file.copies.exists():
         return False
-    storage.delete(file.storage, file.blob)
-    file.delete()
+    with_others = sharing.remove_with_bytes(file)
+    here("delete.row_gone")
+    deletions.finish(file_id, Deletion.Bytes.SHARED if with_others else Deletion.Bytes.REMOVED)
     return True
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from files import media, nudges, replication, retention, storage
+from files import legacy, media, nudges, replication, retention, rules, scanning, sharing, storage
 from files.ids import is_file_id
+from files.kill_points import here
 from files.models import Caller, ManagedFile, ProviderFileMapping
 from files.storage import Stored
-from providers.errors import FileNotFound, InvalidRequest, NotFound
+from providers.errors import FileNotFound, Forbidden, InvalidRequest, NotFound, PorticoError
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 State = ProviderFileMapping.State
 
@@ -29,8 +33,8 @@ LONGEST_ID_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    files: list[ManagedFile]
+class Page(Generic[T]):
+    files: list[T]
     has_more: bool
 
 
@@ -45,49 +49,67 @@ def create_file(
     target_models: Sequence[str] = (),
     account_ids: Collection[int] = (),
     expires_in: int | None = None,
+    keeps_bytes: bool = False,
+    and_then: Callable[[ManagedFile], None] | None = None,
 ) -> ManagedFile:
     """Makes stored bytes a file of the caller's team and asks for a copy at each account.
 
-    `expires_in` in seconds. The bytes are removed again when this fails. Raises InvalidRequest.
+    `expires_in` in seconds. Bytes that the team has already are not kept twice. They are removed again when
+    this fails, unless `keeps_bytes`. `and_then` runs in the transaction that makes the row. Raises
+    InvalidRequest, and TooLarge, Forbidden or RateLimited where the team's rules end.
     """
-    is_kept = False
+    is_kept = keeps_bytes
     try:
         _check_storage(storage, stored)
         check_purpose(purpose)
         check_life(expires_in)
-        _check_filename(filename)
+        check_filename(filename)
         if stored.size == 0:
             raise InvalidRequest("The file is empty.", param="file", code="empty_file")
+        media_type = media.sniff(stored.head, filename, declared_media_type)
+        scanning.check_allowed(filename, media_type)
         now = timezone.now()
         with transaction.atomic():
+            team_rules = rules.take_room(caller.team_id, stored.size, now)
+            blob = sharing.twin_of(caller.team_id, stored) or stored.key
             file = ManagedFile.objects.create(
                 team_id=caller.team_id,
                 key_id=caller.key_id,
                 user_id=caller.user_id,
                 filename=filename or "upload",
                 purpose=purpose,
-                media_type=media.sniff(stored.head, filename, declared_media_type),
-                declared_media_type=_short(declared_media_type),
+                media_type=media_type,
+                declared_media_type=short(declared_media_type),
                 size=stored.size,
                 sha256=stored.sha256,
                 storage=stored.storage,
-                blob=stored.key,
+                blob=blob,
                 target_models=list(target_models),
                 created_at=now,
-                expires_at=None if expires_in is None else now + timedelta(seconds=expires_in),
+                expires_at=rules.end_of(team_rules, now, expires_in),
+                scan=scanning.first_state(),
             )
+            scanning.ask_for(file)
             replication.ensure_copies(file, account_ids)
-        is_kept = True
+            if and_then is not None:
+                and_then(file)
+            here("file.row_made")
+        here("file.committed")
+        is_kept = blob == stored.key
         return file
     finally:
         if not is_kept:
             _remove_bytes(stored)
+            here("file.twin_removed")
 
 
 def get_file(*, caller: Caller, file_id: str) -> ManagedFile:
     """Raises FileNotFound, alike for what is foreign, deleted, past its date or was never there."""
     files = with_status(ManagedFile.objects.visible_to(caller))
     file = files.filter(pk=file_id).first() if is_file_id(file_id) else None
+    if file is None:
+        meant = legacy.files_meant(caller, {file_id}).get(file_id)
+        file = files.filter(pk=meant.pk).first() if meant else None
     if file is None:
         raise no_such_file(file_id)
     return file
@@ -100,12 +122,9 @@ def list_files(
     after: str | None = None,
     limit: int = MAX_PAGE,
     order: str = "desc",
-) -> Page:
+) -> Page[ManagedFile]:
     """One page by age, beginning behind the file `after`. Raises InvalidRequest."""
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidRequest(f"limit must be between 1 and {MAX_PAGE}.", param="limit")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("order must be asc or desc.", param="order")
+    check_page(limit, order)
     files = with_status(ManagedFile.objects.visible_to(caller))
     if purpose is not None:
         files = files.filter(purpose=purpose) if purpose in PURPOSES else files.none()
@@ -116,9 +135,21 @@ def list_files(
     return Page(found[:limit], len(found) > limit)
 
 
+def check_page(limit: int, order: str) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidRequest(f"limit must be between 1 and {MAX_PAGE}.", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("order must be asc or desc.", param="order")
+
+
 def delete_file(*, caller: Caller, file_id: str) -> None:
-    """The file is gone for everyone at once; workers remove its copies and bytes. Raises FileNotFound."""
+    """The file is gone for everyone at once; workers remove its copies and bytes.
+
+    Raises FileNotFound, and Forbidden for a file that another team shares.
+    """
     file = get_file(caller=caller, file_id=file_id)
+    if not caller.is_admin and file.team_id not in caller.team_ids:
+        raise Forbidden("This file belongs to another team, which shares it with yours.")
     with transaction.atomic():
         if not retention.mark_deleted(file.pk):
             raise no_such_file(file_id)
@@ -148,7 +179,13 @@ def send_again(*, caller: Caller, mapping_id: int) -> ProviderFileMapping:
 def to_openai(file: ManagedFile) -> dict[str, Any]:
     """OpenAI's FileObject, without a query. `status` is `error` when every copy that was asked for failed, as
     get_file and list_files know."""
-    failed = getattr(file, "has_failed", False)
+    status, details = "processed", None
+    if file.scan == ManagedFile.Scan.QUARANTINED:
+        status, details = "error", f"The file is in quarantine: {file.scan_report}"
+    elif file.scan == ManagedFile.Scan.PENDING:
+        status = "uploaded"
+    elif getattr(file, "has_failed", False):
+        status, details = "error", "No provider could take a copy of the file."
     return {
         "id": file.pk,
         "object": "file",
@@ -157,8 +194,8 @@ def to_openai(file: ManagedFile) -> dict[str, Any]:
         "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
         "filename": file.filename,
         "purpose": file.purpose,
-        "status": "error" if failed else "processed",
-        "status_details": "No provider could take a copy of the file." if failed else None,
+        "status": status,
+        "status_details": details,
     }
 
 
@@ -172,6 +209,8 @@ def with_status(files: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
 
 def no_such_file(file_id: str, param: str | None = None) -> FileNotFound:
     """The one answer for every file that the caller does not see."""
+    if legacy.is_legacy(file_id):
+        return FileNotFound(legacy.ADVICE, param=param, code="litellm_file_id")
     shown = file_id[:LONGEST_ID_SHOWN].encode(errors="replace").decode()
     return FileNotFound(f"No such File object: {shown}", param=param)
 
@@ -189,7 +228,7 @@ def check_life(expires_in: int | None) -> None:
         )
 
 
-def _check_filename(filename: str) -> None:
+def check_filename(filename: str) -> None:
     """A name is kept exactly as it came or not at all; it never names a place on disk."""
     if len(filename) > LONGEST_FILENAME:
         raise InvalidRequest(f"The file name is longer than {LONGEST_FILENAME} characters.", param="file")
@@ -204,19 +243,29 @@ def _check_storage(target: str | None, stored: Stored) -> None:
         raise InvalidRequest("The bytes are in another storage than the one named.", param="target_storage")
 
 
-def _short(declared: str) -> str:
+def short(declared: str) -> str:
     """What a client calls the type is shown to people only."""
     return "".join(character for character in declared if character.isprintable())[:127]
 
 
 def _remove_bytes(stored: Stored) -> None:
-    storage.delete(stored.storage, stored.key)
+    """What cannot be removed now is found by reconcile_files; it changes nothing for the caller."""
+    try:
+        storage.delete(stored.storage, stored.key)
+    except PorticoError as error:
+        logger.warning("Bytes under %s remain in %s: %s", stored.key, stored.storage, error.message)
 
 
-def _behind(caller: Caller, after: str, order: str) -> Q:
+def mark_of(caller: Caller, after: str) -> ManagedFile:
+    """The file that a page begins behind. Raises InvalidRequest."""
     mark = ManagedFile.objects.visible_to(caller).filter(pk=after).first() if is_file_id(after) else None
     if mark is None:
         raise InvalidRequest("after is not the id of one of your files.", param="after")
+    return mark
+
+
+def _behind(caller: Caller, after: str, order: str) -> Q:
+    mark = mark_of(caller, after)
     side = "gt" if order == "asc" else "lt"
     return Q(**{f"created_at__{side}": mark.created_at}) | Q(
         created_at=mark.created_at, **{f"pk__{side}": mark.pk}

@@ -10,7 +10,7 @@ from typing import Final, ParamSpec
 from celery import shared_task
 from django.utils import timezone
 
-from files import replication, retention
+from files import freshness, idempotency, raw, replication, retention, scanning, uploads
 from files.models import ProviderFileMapping
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,12 @@ def copy_file(mapping_id: int) -> None:
     attempt(replication.work_on, mapping_id)
 
 
+@shared_task(name="files.tasks.scan_file", ignore_result=True)
+def scan_file(file_id: str) -> None:
+    """Lets the scanner look at one file."""
+    attempt(scanning.scan_file, file_id)
+
+
 @shared_task(name="files.tasks.delete_copies", ignore_result=True)
 def delete_copies(file_id: str) -> None:
     """Removes a deleted file everywhere."""
@@ -37,6 +43,12 @@ def sweep_copies() -> None:
     """Does whatever is due: lost nudges, dead workers' rows, later attempts, unfinished deletions."""
     ends = time.monotonic() + SWEEP_SECONDS
     replication.mark_expired(timezone.now())
+    attempt(scanning.scan_waiting, ends)
+    ending = freshness.near_their_end(timezone.now()).order_by("expires_at")
+    for near_its_end in list(ending.values_list("pk", flat=True)[:200]):
+        if time.monotonic() >= ends:
+            break
+        attempt(replication.work_on, near_its_end)
     tried: set[int] = set()
     while time.monotonic() < ends:
         due = ProviderFileMapping.objects.due(timezone.now()).exclude(pk__in=tried)
@@ -45,6 +57,7 @@ def sweep_copies() -> None:
             break
         tried.add(mapping_id)
         attempt(replication.work_on, mapping_id)
+    attempt(raw.finish_raw_files, timezone.now())
     for file_id in list(retention.unfinished(timezone.now()).values_list("pk", flat=True)[:200]):
         if time.monotonic() >= ends:
             break
@@ -56,6 +69,8 @@ def sweep_expired() -> None:
     """Ends files past their date, and clears away what crashes left."""
     for file_id in retention.expire(timezone.now()):
         attempt(retention.delete_file_now, file_id)
+    attempt(uploads.expire_uploads, timezone.now())
+    attempt(idempotency.forget, timezone.now())
     attempt(retention.remove_leftovers)
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from django.conf import settings
 
+from files.kill_points import here
 from files.leases import Lease
 from files.models import ManagedFile, ProviderFileMapping
 from files.storage import open_source
 from providers import registry
-from providers.errors import UnsupportedFile, UpstreamInvalid
+from providers.errors import ServiceError, Unavailable, UnsupportedFile, UpstreamInvalid
 from providers.http import SyncClient
-from providers.types import ByteSource, Checkpoint, FileVerbs, Provider, RemoteFile, Upload
+from providers.media import OCTETS
+from providers.types import ByteSource, Checkpoint, Connection, FileVerbs, Provider, RemoteFile, Upload
 
 
 @cache
@@ -53,12 +56,12 @@ def upload(copy: ProviderFileMapping, lease: Lease) -> RemoteFile:
     file = copy.file
     described = Upload(
         filename=file.filename,
-        media_type=file.media_type,
+        media_type=media_type_of(copy),
         size=file.size,
         purpose=copy.purpose,
         reference=file.pk,
     )
-    connection = copy.account.connection()
+    connection = connection_of(copy)
     flow = verbs(copy).create(connection, described, _opened(copy))
     source = _Watched(open_source(file), lease)
     remote = client().run(flow, source, _keep(copy, lease))
@@ -70,13 +73,42 @@ def upload(copy: ProviderFileMapping, lease: Lease) -> RemoteFile:
 
 def look(copy: ProviderFileMapping) -> RemoteFile:
     """How the provider sees the copy now. Raises UpstreamFileGone."""
-    flow = verbs(copy).retrieve(copy.account.connection(), copy.provider_file_id)
+    flow = verbs(copy).retrieve(connection_of(copy), copy.provider_file_id)
     return client().run(flow)
 
 
 def remove(copy: ProviderFileMapping, provider_file_id: str) -> None:
     """Deletes at the provider; what is already gone counts as deleted."""
-    client().run(verbs(copy).delete(copy.account.connection(), provider_file_id))
+    client().run(verbs(copy).delete(connection_of(copy), provider_file_id))
+
+
+def connection_of(copy: ProviderFileMapping) -> Connection:
+    """Raises Unavailable when the account's credentials cannot be read: the operator's matter."""
+    try:
+        return copy.account.connection()
+    except ServiceError as error:
+        raise Unavailable(
+            "The provider account's credentials cannot be read.", provider_message=error.message
+        ) from None
+
+
+def fingerprint(connection: Connection) -> str:
+    """Tells credentials apart without telling anything of them."""
+    whole = [
+        connection.provider,
+        connection.api_key,
+        connection.api_base,
+        connection.organization,
+        dict(connection.options),
+        dict(connection.secrets),
+    ]
+    written = json.dumps(whole, sort_keys=True, default=str).encode()
+    return hashlib.blake2b(written, key=b"copies", digest_size=16).hexdigest()
+
+
+def media_type_of(copy: ProviderFileMapping) -> str:
+    """The file's type, or what a request called it where its content does not tell."""
+    return copy.media_type or OCTETS if copy.file.media_type == OCTETS else copy.file.media_type
 
 
 def provider_of(copy: ProviderFileMapping) -> Provider:
@@ -98,6 +130,7 @@ def _keep(copy: ProviderFileMapping, lease: Lease) -> Callable[[Checkpoint], Non
     def keep(checkpoint: Checkpoint) -> None:
         written = json.dumps(dict(checkpoint.state))
         lease.record(sealed_checkpoint=settings.ENCRYPTION_KEYS.seal(written, copy.checkpoint_place))
+        here("copy.checkpoint_kept")
 
     return keep
 
@@ -109,3 +142,14 @@ def _opened(copy: ProviderFileMapping) -> Mapping[str, Any] | None:
         settings.ENCRYPTION_KEYS.open(copy.sealed_checkpoint, copy.checkpoint_place)
     )
     return state
+
+
+def named(connection: Connection, provider: str, references: Collection[str]) -> Iterator[RemoteFile]:
+    """Files at the account that carry one of our references, page by page."""
+    found = registry.provider(provider).files
+    after = None
+    while found is not None:
+        page, after = client().run(found.list(connection, after))
+        yield from (remote for remote in page if remote.reference in references)
+        if after is None:
+            return

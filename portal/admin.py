@@ -44,12 +44,14 @@ from portal.models import (
     Reservation,
     RetiredKey,
     Revision,
+    SavedView,
     Session,
     Settings,
     SetupLink,
     TagHour,
     Team,
     ThoughtSignature,
+    UsageDay,
     UsageHour,
     UsageRecord,
     User,
@@ -337,12 +339,27 @@ class UsageRecordRecords(_ReadOnly):
     date_hierarchy = "started_at"
 
 
+@admin.register(SavedView)
+class SavedViewRecords(_ReadOnly):
+    list_display = ("name", "page", "user", "query", "created_at")
+    list_filter = ("page",)
+    search_fields = ("name", "user__email")
+
+
 @admin.register(UsageHour)
 class UsageHourRecords(_ReadOnly):
     list_display = ("hour", "team_number", "key_number", "model", "provider", "calls", "failed", "cost")
     list_filter = ("provider",)
     search_fields = ("model", "provider_model")
     date_hierarchy = "hour"
+
+
+@admin.register(UsageDay)
+class UsageDayRecords(_ReadOnly):
+    list_display = ("day", "team_number", "model", "provider", "calls", "failed", "cost")
+    list_filter = ("provider",)
+    search_fields = ("model",)
+    date_hierarchy = "day"
 
 
 @admin.register(TagHour)

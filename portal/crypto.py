@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from portal import env
+from providers.errors import ServiceError
 
 VERSION = "v1"
 NONCE_BYTES = 12
@@ -28,8 +29,10 @@ KEY_PREFIX = "sk-"
 CHECK_CHARACTERS = 6
 
 
-class CannotOpen(Exception):
+class CannotOpen(ServiceError):
     """A sealed value has no key in the ring, was changed, or was moved. Says which key id is missing."""
+
+    code = "secret_unreadable"
 
 
 @dataclass(frozen=True)

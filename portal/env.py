@@ -6,11 +6,15 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from providers.errors import ServiceError
+
 PREFIX = "os.environ/"
 
 
-class BadEnvironment(Exception):
+class BadEnvironment(ServiceError):
     """A variable has a value that cannot be used; the message names the variable, never a secret value."""
+
+    code = "bad_environment"
 
 
 def text(name: str, default: str = "") -> str:

@@ -44,18 +44,29 @@ class Caller(Protocol):
 
 class ManagedFileQuerySet(models.QuerySet["ManagedFile"]):
     def visible_to(self, caller: Caller) -> ManagedFileQuerySet:
-        """The only door to files: those of the caller's teams that are neither deleted nor past their end."""
+        """The only door to files: those of the caller's teams, and those shared with them, that are neither
+        deleted nor past their end."""
         live = self.filter(deleted_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-        return live if caller.is_admin else live.filter(team__in=caller.team_ids)
+        if caller.is_admin:
+            return live
+        shared = FileShare.objects.filter(team__in=caller.team_ids).values("file")
+        return live.filter(Q(team__in=caller.team_ids) | Q(pk__in=shared))
 
 
 class ManagedFile(models.Model):
-    """One file, one id, ours. `storage` is the alias under STORAGES, `blob` the key of the bytes there.
+    """One file, one id, ours. `storage` is the alias under STORAGES, `blob` the key of the bytes there; files
+    of one team with the same bytes share them.
 
     `media_type` was found in the content, `declared_media_type` is what the client said. `target_models`
     are the public names that got a copy at upload; they limit nothing. A deleted file keeps its row until
-    its bytes and all copies are gone.
+    its bytes and all copies are gone. One in quarantine reaches no provider; `scan_report` says why.
     """
+
+    class Scan(models.TextChoices):
+        NONE = "", "not scanned"
+        PENDING = "pending"
+        CLEAN = "clean"
+        QUARANTINED = "quarantined"
 
     id = models.CharField(primary_key=True, max_length=72, default=new_file_id, editable=False)
     team = models.ForeignKey("portal.Team", on_delete=models.PROTECT, related_name="files")
@@ -78,6 +89,8 @@ class ManagedFile(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
     deleted_at = models.DateTimeField(null=True, blank=True, db_index=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    scan = models.CharField(max_length=16, choices=Scan.choices, default=Scan.NONE, blank=True)
+    scan_report = models.CharField(max_length=300, blank=True)
 
     objects = ManagedFileQuerySet.as_manager()
 
@@ -86,10 +99,35 @@ class ManagedFile(models.Model):
         indexes = (
             models.Index(fields=("team", "-created_at", "-id"), name="files_of_a_team"),
             models.Index(fields=("-created_at", "-id"), name="files_by_age"),
+            models.Index(fields=("storage", "blob"), name="files_by_blob"),
         )
 
     def __str__(self) -> str:
         return self.filename
+
+
+class FileShare(models.Model):
+    """Another team that may see and use a file; only its own team may change or delete it."""
+
+    file = models.ForeignKey(ManagedFile, on_delete=models.CASCADE, related_name="shares")
+    team = models.ForeignKey("portal.Team", on_delete=models.CASCADE, related_name="shared_files")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("file", "team"), name="one_share_per_team"),)
+
+    def __str__(self) -> str:
+        return f"{self.file_id} with {self.team_id}"
+
+
+class LegacyFileId(models.Model):
+    """A unified id that clients still hold from LiteLLM, and the file that it means now."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    file = models.ForeignKey(ManagedFile, on_delete=models.CASCADE, related_name="legacy_ids")
+
+    def __str__(self) -> str:
+        return self.digest
 
 
 class ProviderFileMappingQuerySet(models.QuerySet["ProviderFileMapping"]):
@@ -130,6 +168,8 @@ class ProviderFileMapping(models.Model):
     provider_file_id = models.CharField(max_length=512, blank=True)
     uri = models.CharField(max_length=1024, blank=True)
     media_type = models.CharField(max_length=127, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    """Of the credentials it was made with: under others it may belong to another project."""
     error = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     uploads = models.PositiveIntegerField(default=0)

@@ -3,63 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import base64
 import hashlib
-import os
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self, TypeVar
+from typing import Final
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage, storages
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import FileSystemStorage, InvalidStorageError, storages
 
 from files.media import HEAD_BYTES
-from providers.errors import FileCorrupt, InsufficientStorage, InvalidRequest, Unavailable
+from files.storage.base import Blob, Part, Placed, Store, Stored
+from files.storage.ingest import Ingest, threads
+from files.storage.local import LocalStore
+from providers.errors import InvalidRequest
 from providers.types import ByteSource
 
-R = TypeVar("R")
+__all__ = [
+    "Blob",
+    "Ingest",
+    "Part",
+    "Placed",
+    "Stored",
+    "address",
+    "alias_for",
+    "aliases",
+    "begin",
+    "blobs",
+    "delete",
+    "discard_parts",
+    "join_parts",
+    "measure",
+    "new_key",
+    "open_source",
+    "read",
+    "remove_leftovers",
+    "signed_url",
+    "stage",
+    "stream",
+]
 
-INCOMING: Final = ".incoming"
-"""Folder of unfinished files, within the storage so that finishing one is a rename."""
 NOT_FOR_FILES: Final = frozenset({"default", "staticfiles"})
-PIECE: Final = 1 << 20
-BUFFER: Final = 2 << 20
-"""Bytes gathered before a thread takes them; at most two such buffers exist per upload."""
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="storage")
-# Hashing and writing the same bytes side by side; a pool of its own, as the writer waits for it.
-_hashers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hashing")
-
-
-class Placed(Protocol):
-    """What a ManagedFile tells of its bytes."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def storage(self) -> str: ...
-    @property
-    def blob(self) -> str: ...
-    @property
-    def size(self) -> int: ...
+EXTRAS: Final = {"s3": "s3", "gcs": "gcs"}
+"""Storage alias → the optional extra of the package that it needs."""
+LONGEST_SIGNED: Final = 3600
+BACKENDS: Final = {
+    "storages.backends.azure_storage.AzureStorage": "azure",
+    "storages.backends.s3.S3Storage": "s3",
+    "storages.backends.gcloud.GoogleCloudStorage": "gcs",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Bytes that are safely on disk under `key`; nobody knows of them until a row names them."""
-
-    storage: str
-    key: str
-    size: int
-    sha256: str
-    head: bytes = field(repr=False)
+def aliases() -> list[str]:
+    """The configured storages that files may be put in."""
+    return sorted(set(settings.STORAGES) - NOT_FOR_FILES)
 
 
 def alias_for(target: str | None) -> str:
@@ -68,7 +69,7 @@ def alias_for(target: str | None) -> str:
     Raises InvalidRequest for one that is not configured.
     """
     alias = settings.DEFAULT_FILE_STORAGE_ALIAS if target in (None, "", "default") else target
-    configured = sorted(set(settings.STORAGES) - NOT_FOR_FILES)
+    configured = aliases()
     if alias not in configured:
         raise InvalidRequest(
             f"This storage target is not configured here. Configured: {', '.join(configured)}.",
@@ -79,133 +80,54 @@ def alias_for(target: str | None) -> str:
 
 async def begin(target: str | None = None) -> Ingest:
     """Opens a place for a new file's bytes. Raises InvalidRequest, InsufficientStorage, Unavailable."""
-    alias = alias_for(target)
-    folder = _folder(alias)
-    path = folder / INCOMING / secrets.token_hex(16)
-    file = await asyncio.get_running_loop().run_in_executor(_threads, _guarded, lambda: _create(path))
-    return Ingest(alias, folder, path, file)
+    alias, key = alias_for(target), new_key()
+
+    def opened() -> Ingest:
+        store = _store(alias)
+        return Ingest(alias, key, store.create(key), store)
+
+    return await asyncio.get_running_loop().run_in_executor(threads, opened)
 
 
-class Ingest:
-    """One file on its way in. `async with` gives up what was not finished."""
+async def stage(alias: str, key: str, name: str) -> Ingest:
+    """Opens a place for one part of a file that `join_parts` makes later under `key`."""
 
-    def __init__(self, alias: str, folder: Path, path: Path, file: BinaryIO) -> None:
-        self.size = 0
-        self.head = b""
-        self._alias = alias
-        self._folder = folder
-        self._path = path
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._job: Future[None] | None = None
-        self._ended = False
+    def opened() -> Ingest:
+        store = _store(alias)
+        return Ingest(alias, key, store.stage(key, name), store)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.abort()
-
-    async def write(self, data: bytes) -> None:
-        """Takes the next bytes; waits while the disk is behind. Raises InsufficientStorage, Unavailable."""
-        self.size += len(data)
-        if len(self.head) < HEAD_BYTES:
-            self.head += bytes(data[: HEAD_BYTES - len(self.head)])
-        self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered >= BUFFER:
-            await self._hand_over()
-
-    async def finish(self) -> Stored:
-        """Makes the bytes durable and gives them their final key."""
-        await self._hand_over()
-        await self._settled()
-        key = _new_key()
-        await self._in_thread(lambda: self._close(key))
-        self._ended = True
-        return Stored(self._alias, key, self.size, self._hash.hexdigest(), self.head)
-
-    async def abort(self) -> None:
-        """Leaves nothing behind; does nothing after `finish`. Safe while a write is under way."""
-        if self._ended:
-            return
-        self._ended = True
-        self._buffer.clear()
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(_threads, self._discard, self._job))
-
-    async def _hand_over(self) -> None:
-        await self._settled()
-        data, self._buffer, self._buffered = b"".join(self._buffer), [], 0
-        if data:
-            self._job = _threads.submit(_guarded, lambda: self._append(data))
-
-    async def _settled(self) -> None:
-        """Waits for the bytes that a thread is writing, and raises what went wrong with them."""
-        if self._job is not None:
-            await asyncio.shield(asyncio.wrap_future(self._job))
-            self._job = None
-
-    async def _in_thread(self, call: Callable[[], None]) -> None:
-        self._job = _threads.submit(_guarded, call)
-        await self._settled()
-
-    def _append(self, data: bytes) -> None:
-        hashing = _hashers.submit(self._hash.update, data)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-        finally:
-            hashing.result()
-
-    def _close(self, key: str) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
-        final = self._folder / key
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.rename(final)
-        for folder in (final.parent, final.parent.parent, self._folder):
-            _sync(folder)
-
-    def _discard(self, job: Future[None] | None) -> None:
-        # A write that still runs was queued before this call, so waiting for it cannot block forever.
-        if job is not None:
-            job.exception()
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+    return await asyncio.get_running_loop().run_in_executor(threads, opened)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalSource:
-    """A file on disk, as the drivers of uploads read it. Raises FileCorrupt when bytes are missing."""
+def join_parts(alias: str, key: str, parts: Sequence[Part]) -> None:
+    """Makes one blob of staged parts, in this order. Doing it again changes nothing."""
+    _store(alias).join(key, parts)
 
-    path: Path
-    size: int
-    name: str
 
-    def read(self, offset: int, length: int) -> Iterator[bytes]:
-        try:
-            with self.path.open("rb", buffering=0) as file:
-                file.seek(offset)
-                while length > 0:
-                    piece = file.read(min(PIECE, length))
-                    if not piece:
-                        raise FileCorrupt(f"The stored bytes of {self.name} end too early.")
-                    length -= len(piece)
-                    yield piece
-        except FileNotFoundError:
-            raise FileCorrupt(f"The stored bytes of {self.name} are missing.") from None
-        except OSError as error:
-            raise _as_portico_error(error) from None
+def measure(alias: str, key: str, size: int, md5: str | None = None) -> Stored:
+    """Reads a blob once to learn its hash and head. Raises FileCorrupt, and InvalidRequest for another MD5
+    (hex or base64)."""
+    sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    head = b""
+    for piece in _store(alias).open(key, size, "this upload").read(0, size):
+        sha256.update(piece)
+        if md5 is not None:
+            other.update(piece)
+        if len(head) < HEAD_BYTES:
+            head += piece[: HEAD_BYTES - len(head)]
+    if md5 is not None and md5 not in (other.hexdigest(), base64.b64encode(other.digest()).decode()):
+        raise InvalidRequest("The bytes received have another MD5.", param="md5", code="md5_mismatch")
+    return Stored(alias, key, size, sha256.hexdigest(), head)
+
+
+def discard_parts(alias: str, key: str, names: Iterable[str]) -> None:
+    """Removes parts that are not needed (any more)."""
+    _store(alias).discard(key, names)
 
 
 def open_source(file: Placed) -> ByteSource:
     """The bytes of a managed file, wherever they live."""
-    return LocalSource(_folder(file.storage) / _checked(file.blob), file.size, file.id)
+    return _store(file.storage).open(file.blob, file.size, file.id)
 
 
 def read(file: Placed, offset: int = 0, length: int | None = None) -> Generator[bytes, None, None]:
@@ -219,7 +141,7 @@ async def stream(file: Placed, offset: int = 0, length: int | None = None) -> As
     loop = asyncio.get_running_loop()
     pieces = read(file, offset, length)
     try:
-        while piece := await loop.run_in_executor(_threads, next, pieces, b""):
+        while piece := await loop.run_in_executor(threads, partial(next, pieces, b"")):
             yield piece
     finally:
         # A read that a cancelled client left running ends by itself.
@@ -229,71 +151,76 @@ async def stream(file: Placed, offset: int = 0, length: int | None = None) -> As
 
 def delete(alias: str, key: str) -> None:
     """Removes the bytes; those already gone count as removed. Raises Unavailable."""
-    path = _folder(alias) / _checked(key)
-    _guarded(lambda: path.unlink(missing_ok=True))
+    _store(alias).delete(key)
+
+
+def blobs(alias: str) -> Iterator[Blob]:
+    """Everything that a storage holds."""
+    return _store(alias).blobs()
+
+
+def address(file: Placed) -> str:
+    """Where the bytes are, for the operator: a path or an address without any secret."""
+    return _store(file.storage).address(file.blob)
+
+
+def signed_url(file: Placed, seconds: int) -> str | None:
+    """A bearer address of the bytes that ends soon; None where the storage has no such thing."""
+    return _store(file.storage).signed_url(file.blob, min(seconds, LONGEST_SIGNED))
 
 
 def remove_leftovers(older_than: float) -> int:
     """Deletes unfinished files that nobody has written to for so many seconds; returns how many."""
-    limit = time.time() - older_than
-    removed = 0
-    for alias in set(settings.STORAGES) - NOT_FOR_FILES:
-        if not isinstance(storages[alias], FileSystemStorage):
-            continue
-        incoming = _folder(alias) / INCOMING
-        for path in incoming.iterdir() if incoming.is_dir() else ():
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < limit:
-                    path.unlink()
-                    removed += 1
-    return removed
+    return sum(_store(alias).remove_leftovers(older_than) for alias in aliases())
 
 
-def _folder(alias: str) -> Path:
-    storage = storages[alias]
-    if not isinstance(storage, FileSystemStorage):
-        raise InvalidRequest(
-            f"Files cannot be written to the storage {alias!r} yet, only to a local one.",
-            param="target_storage",
-        )
-    return Path(storage.location)
-
-
-def _new_key() -> str:
+def new_key() -> str:
+    """A random name that says nothing, in two levels of folders."""
     name = secrets.token_hex(20)
     return f"{name[:2]}/{name[2:4]}/{name[4:]}"
 
 
-def _checked(key: str) -> Path:
-    """Keys are ours, but a row from elsewhere must not lead out of the folder."""
-    path = Path(key)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise FileCorrupt("The stored bytes of this file are missing.")
-    return path
-
-
-def _create(path: Path) -> BinaryIO:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    return os.fdopen(handle, "wb", buffering=0)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _store(alias: str) -> Store:
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        storage = storages[alias]
+    except (InvalidStorageError, ImproperlyConfigured, ImportError) as error:
+        raise InvalidRequest(_why_not(alias), param="target_storage", code="storage_unavailable") from error
+    return _made(storage)
 
 
-def _guarded(call: Callable[[], R]) -> R:
-    try:
-        return call()
-    except OSError as error:
-        raise _as_portico_error(error) from error
+@cache
+def _made(storage: object) -> Store:
+    """One store for each configured storage; django's own registry makes a new one when settings change."""
+    if isinstance(storage, FileSystemStorage):
+        return LocalStore(Path(storage.location))
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(storage).__mro__}
+    for backend, kind in BACKENDS.items():
+        if backend in names:
+            return _remote(kind, storage)
+    raise InvalidRequest(
+        "Files cannot be kept in a storage of this kind.", param="target_storage", code="storage_unavailable"
+    )
 
 
-def _as_portico_error(error: OSError) -> InsufficientStorage | Unavailable:
-    if error.errno in FULL:
-        return InsufficientStorage("There is no space left to store this file.")
-    return Unavailable("The file storage cannot be used at the moment.", code="storage_unavailable")
+def _remote(kind: str, storage: object) -> Store:
+    """Imported only here: their libraries are optional, and slow to load."""
+    match kind:
+        case "azure":
+            from files.storage.azure import AzureStore
+
+            return AzureStore(storage)
+        case "s3":
+            from files.storage.s3 import S3Store
+
+            return S3Store(storage)
+        case _:
+            from files.storage.gcs import GcsStore
+
+            return GcsStore(storage)
+
+
+def _why_not(alias: str) -> str:
+    extra = EXTRAS.get(alias)
+    if extra is None:
+        return f"The storage {alias!r} cannot be used as it is configured."
+    return f"The storage {alias!r} needs a library that is not installed: pip install 'portico[{extra}]'."

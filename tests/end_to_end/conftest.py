@@ -13,17 +13,29 @@ from tests.fakes.server import FakeServers
 from tests.product import Product
 
 GEMINI, GPT = "gemini-3.5-flash", "gpt-5.4"
+VERTEX, AZURE = "vertex-gemini", "azure-gpt"
+MODELS = (GEMINI, GPT, VERTEX, AZURE)
 
 
 def config(fakes: FakeServers) -> str:
-    def entry(name: str, model: str, base: str, key: str) -> dict[str, object]:
-        return {"model_name": name, "litellm_params": {"model": model, "api_base": base, "api_key": key}}
+    def entry(name: str, model: str, base: str, key: str = "", **more: object) -> dict[str, object]:
+        params = {"model": model, "api_base": base, **({"api_key": key} if key else {}), **more}
+        return {"model_name": name, "litellm_params": params}
 
     return json.dumps(
         {
             "model_list": [
                 entry(GEMINI, f"gemini/{GEMINI}", fakes.gemini_url, "os.environ/GEMINI_API_KEY"),
                 entry(GPT, f"openai/{GPT}", fakes.openai_url, "sk-fake-main-0123456789"),
+                entry(
+                    VERTEX,
+                    "vertex_ai/gemini-2.5-flash",
+                    fakes.vertex_url,
+                    vertex_credentials=fakes.vertex.service_account("main"),
+                    vertex_location="europe-west1",
+                    gcs_bucket_name="main-files/team",
+                ),
+                entry(AZURE, "azure/docs", fakes.azure_url, "az-fake-main-0123456789"),
             ],
             "general_settings": {"master_key": "sk-master-of-the-tests"},
         }
@@ -41,7 +53,7 @@ def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Ite
     data_dir: Path = tmp_path_factory.mktemp("product")
     path = data_dir / "config.yaml"
     path.write_text(config(fakes))
-    environment = {"GEMINI_API_KEY": "AIza-main-0123456789abcdef"}
+    environment = {"GEMINI_API_KEY": "AIza-main-0123456789abcdef", "STORAGE_EMULATOR_HOST": fakes.vertex_url}
     with Product(data_dir, config=path, workers=2, environment=environment) as running:
         yield running
 

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from files import leases, replication, retention, services, tasks
+from files import freshness, leases, replication, retention, services, tasks
 from files.models import ManagedFile, ProviderFileMapping
 from portal.models import ProviderAccount
 from portal.services.access import Caller
@@ -224,20 +224,18 @@ def test_a_full_account_gives_up_what_was_not_used_for_longest(
 def test_a_copy_that_ends_soon_counts_as_ended(copy: ProviderFileMapping) -> None:
     work(copy)
     assert copy.expires_at is not None
-    assert replication.is_fresh(copy, timezone.now())
-    assert replication.is_fresh(copy, copy.expires_at - timedelta(hours=1, seconds=1))
-    assert not replication.is_fresh(copy, copy.expires_at - timedelta(minutes=59))
+    assert freshness.is_fresh(copy, timezone.now())
+    assert freshness.is_fresh(copy, copy.expires_at - timedelta(hours=1, seconds=1))
+    assert not freshness.is_fresh(copy, copy.expires_at - timedelta(minutes=59))
     copy.ready_at = copy.expires_at - timedelta(hours=1)
-    assert replication.is_fresh(copy, copy.expires_at - timedelta(minutes=16)), (
-        "short lives have short margins"
-    )
+    assert freshness.is_fresh(copy, copy.expires_at - timedelta(minutes=16)), "short lives have short margins"
 
 
 def test_a_file_that_ends_is_removed_at_every_provider_then_here(
     fakes: FakeServers, make_file: MakeFile, caller: Caller, gemini: ProviderAccount, openai: ProviderAccount
 ) -> None:
     file = make_file(PDF, account_ids=[gemini.pk, openai.pk])
-    neighbour = make_file(PDF, account_ids=[gemini.pk])
+    neighbour = make_file(samples.pdf() + b"% another", account_ids=[gemini.pk])
     tasks.sweep_copies()
     services.delete_file(caller=caller, file_id=file.pk)
     for _ in range(3):

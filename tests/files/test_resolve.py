@@ -141,6 +141,18 @@ def test_processes_that_ask_at_once_make_one_copy(
     assert uploads(fakes) == 1
 
 
+@pytest.mark.slow
+def test_fifty_first_uses_of_a_hundred_megabytes_by_four_processes_make_one_copy(
+    fakes: FakeServers, make_file: MakeFile, caller: Caller, gemini: ProviderAccount
+) -> None:
+    file = make_file(samples.mp4() + bytes(100 << 20), "a.mp4")
+    running = [cold_account.start(file.pk, gemini.pk, caller.team_id, 13) for _ in range(4)]
+    ids = [copy_id for process in running for copy_id in json.loads(process.communicate(timeout=120)[0])]
+    assert len(ids) == 52
+    assert len(set(ids)) == 1
+    assert uploads(fakes) == 1
+
+
 async def test_a_neighbours_file_is_no_file(
     fakes: FakeServers, large: ManagedFile, rival_caller: Caller, gemini: ProviderAccount
 ) -> None:

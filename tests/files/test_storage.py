@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from files import storage
+from files.storage.local import INCOMING, LocalSink
 from providers.errors import FileCorrupt, InsufficientStorage, InvalidRequest
 from tests.files.conftest import stored
 
@@ -27,7 +28,7 @@ class Placed:
 
 
 def unfinished() -> list[Path]:
-    incoming = FOLDER / storage.INCOMING
+    incoming = FOLDER / INCOMING
     return list(incoming.iterdir()) if incoming.is_dir() else []
 
 
@@ -87,8 +88,10 @@ async def test_a_full_disk_is_told_as_such_and_leaves_nothing(monkeypatch: pytes
     before = unfinished()
     ingest = await storage.begin("local")
     full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the ingest closes it
-    ingest._file.close()
-    monkeypatch.setattr(ingest, "_file", full)
+    sink = ingest.sink
+    assert isinstance(sink, LocalSink)
+    sink.file.close()
+    monkeypatch.setattr(sink, "file", full)
     await ingest.write(bytes(3 << 20))
     with pytest.raises(InsufficientStorage):
         await ingest.finish()
@@ -99,10 +102,11 @@ async def test_a_full_disk_is_told_as_such_and_leaves_nothing(monkeypatch: pytes
 
 async def test_unfinished_files_are_removed_only_when_they_are_old() -> None:
     fresh, old = await storage.begin("local"), await storage.begin("local")
-    os.utime(old._path, (0, 0))
+    paths = [ingest.sink.path for ingest in (fresh, old) if isinstance(ingest.sink, LocalSink)]
+    os.utime(paths[1], (0, 0))
     assert storage.remove_leftovers(3600) >= 1
-    assert fresh._path.exists()
-    assert not old._path.exists()
+    assert paths[0].exists()
+    assert not paths[1].exists()
     await fresh.abort()
     await old.abort()
 

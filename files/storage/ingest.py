@@ -1,0 +1,101 @@
+"""One file on its way in: gathered into blocks, hashed, and handed to a storage from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Final, Self
+
+from files.kill_points import here
+from files.media import HEAD_BYTES
+from files.storage.base import Sink, Store, Stored
+
+threads: Final = ThreadPoolExecutor(max_workers=16, thread_name_prefix="storage")
+# Hashing and writing the same bytes side by side; a pool of its own, as the writer waits for it.
+_hashers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hashing")
+
+
+class Ingest:
+    """Takes bytes as they arrive. `async with` gives up what was not finished."""
+
+    def __init__(self, alias: str, key: str, sink: Sink, store: Store) -> None:
+        self.size = 0
+        self.head = b""
+        self.sink = sink
+        self._alias = alias
+        self._key = key
+        self._block = store.block
+        self._hash = hashlib.sha256()
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._job: Future[None] | None = None
+        self._ended = False
+        here("ingest.opened")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.abort()
+
+    async def write(self, data: bytes) -> None:
+        """Takes the next bytes; waits while the storage is behind.
+
+        Raises InsufficientStorage, Unavailable.
+        """
+        self.size += len(data)
+        if len(self.head) < HEAD_BYTES:
+            self.head += bytes(data[: HEAD_BYTES - len(self.head)])
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered >= self._block:
+            await self._hand_over()
+
+    async def finish(self) -> Stored:
+        """Makes the bytes durable under their key."""
+        await self._hand_over()
+        await self._settled()
+        here("ingest.finishing")
+        self._job = threads.submit(self.sink.finish)
+        await self._settled()
+        self._ended = True
+        here("ingest.finished")
+        return Stored(self._alias, self._key, self.size, self._hash.hexdigest(), self.head)
+
+    async def abort(self) -> None:
+        """Leaves nothing behind; does nothing after `finish`. Safe while a write is under way."""
+        if self._ended:
+            return
+        self._ended = True
+        self._buffer.clear()
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(threads, self._discard, self._job))
+
+    async def _hand_over(self) -> None:
+        await self._settled()
+        data, self._buffer, self._buffered = b"".join(self._buffer), [], 0
+        if data:
+            self._job = threads.submit(self._append, data)
+
+    async def _settled(self) -> None:
+        """Waits for the bytes that a thread is writing, and raises what went wrong with them."""
+        if self._job is not None:
+            await asyncio.shield(asyncio.wrap_future(self._job))
+            self._job = None
+
+    def _append(self, data: bytes) -> None:
+        hashing = _hashers.submit(self._hash.update, data)
+        try:
+            self.sink.write(data)
+        finally:
+            hashing.result()
+        here("ingest.block_written")
+
+    def _discard(self, job: Future[None] | None) -> None:
+        # A write that still runs was queued before this call, so waiting for it cannot block forever.
+        if job is not None:
+            job.exception()
+        self.sink.abort()
