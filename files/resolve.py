@@ -141,13 +141,21 @@ def _visible(
     raw_files = raw.raw_files_by_value(caller, others)
     for reference in references:
         value = reference.value
-        if value not in files and value not in raw_files and not _is_address(value):
+        known = value in files or value in raw_files
+        if not known and not _is_address(value) and not _is_open_object(value):
             raise no_such_file(value, reference.path)
     return files, raw_files
 
 
 def _is_address(value: str) -> bool:
     return value[:8].lower().startswith(("http://", "https://"))
+
+
+def _is_open_object(value: str) -> bool:
+    """An object in Cloud Storage whose bucket the operator opened to callers."""
+    scheme, _, rest = value.partition("://")
+    bucket, _, name = rest.partition("/")
+    return scheme == "gs" and bool(name) and bool({bucket, "*"} & settings.GS_ALLOW)
 
 
 def first_mention(references: Sequence[Reference]) -> dict[str, Reference]:

@@ -40,6 +40,8 @@ MAX_PART_BYTES = 64 * 2**20
 MAX_BODY_BYTES = env.integer("PORTICO_MAX_BODY_BYTES", 128 * 2**20, minimum=1024)
 METRICS_NEED_KEY = env.flag("PORTICO_METRICS_NEED_KEY")
 FETCH_ALLOW = env.text("PORTICO_FETCH_ALLOW")
+GS_ALLOW = frozenset(env.items("PORTICO_GS_ALLOW"))
+"""Buckets whose objects callers may name as gs:// addresses; * is every bucket Google lets us read."""
 LOG_LEVEL = env.choice("PORTICO_LOG_LEVEL", {"DEBUG", "INFO", "WARNING", "ERROR"}, "INFO")
 REFRESH_SECONDS = 0.4
 """How often every worker looks for changed keys and models; a change holds everywhere within a second."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from providers.gemini.chat_response import from_chat, open_stream
-from providers.gemini.media import takes_url
 from providers.gemini.recall import recalls
 from providers.types import Provider
 from providers.vertex import media, spec
@@ -22,7 +21,7 @@ PROVIDER = Provider(
     fields=spec.ACCOUNT_FIELDS,
     prefixes=("vertex_ai",),
     delivery=media.delivery,
-    takes_url=takes_url,
+    takes_url=media.takes_url,
     to_chat=to_chat,
     from_chat=from_chat,
     open_stream=open_stream,

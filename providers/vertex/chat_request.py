@@ -12,9 +12,8 @@ from typing import Any, Final
 from providers.errors import InternalError, InvalidRequest
 from providers.gemini import chat_request as gemini
 from providers.gemini.dialect import Dialect
-from providers.gemini.media import takes_url
 from providers.types import ChatCall, Connection, HttpRequest, Json, ProviderFile
-from providers.vertex import bucket, endpoint, media, spec
+from providers.vertex import endpoint, media, spec
 from providers.vertex.credentials import bearer
 
 VERTEX: Final = Dialect(
@@ -23,7 +22,7 @@ VERTEX: Final = Dialect(
     built_in_tools=spec.BUILT_IN_TOOLS,
     takes_labels=True,
     takes_server_tools=False,
-    takes_url=lambda part_type, url: takes_url(part_type, url) and not bucket.is_ours(url),
+    takes_url=media.takes_url,
     normal_type=media.normal_type,
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from providers import media as types
 from providers.gemini import media as gemini
 from providers.types import Delivery
-from providers.vertex import spec
+from providers.vertex import bucket, spec
 
 # Of documents it reads PDF and plain text alone.
 ACCEPTED = gemini.IMAGES | gemini.AUDIO | gemini.VIDEO | {"application/pdf", "text/plain"}
@@ -28,6 +28,11 @@ def normal_type(media_type: str | None, filename: str | None = None) -> str | No
     if not media_type and filename and not filename.startswith("gs://") and gemini.takes_url("", filename):
         return YOUTUBE_TYPE
     return None
+
+
+def takes_url(part_type: str, url: str) -> bool:
+    """Google resolves YouTube and `gs://` addresses itself; copies that we made are reached by id only."""
+    return gemini.takes_url(part_type, url) and not bucket.is_ours(url)
 
 
 def upload_type(media_type: str, filename: str, purpose: str = "user_data") -> str:

@@ -191,6 +191,24 @@ async def test_ids_of_others_are_no_files(caller: Caller, gemini: ProviderAccoun
     assert len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize("opened", ["open-bucket", "*"])
+async def test_objects_of_an_opened_bucket_are_left_to_the_provider(
+    caller: Caller, gemini: ProviderAccount, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    monkeypatch.setattr(settings, "GS_ALLOW", frozenset({opened}))
+    resolved = await ask(caller, gemini, mention("gs://open-bucket/report.pdf"))
+    assert resolved.files == {}
+
+
+async def test_opening_one_bucket_opens_no_other(
+    caller: Caller, gemini: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "GS_ALLOW", frozenset({"open-bucket"}))
+    for value in ("gs://other/report.pdf", "gs://open-bucket", "gs://open-bucket-2/x", "s3://open-bucket/x"):
+        with pytest.raises(FileNotFound):
+            await ask(caller, gemini, mention(value))
+
+
 async def test_a_request_that_cannot_wait_is_told_when_to_come_back(
     fakes: FakeServers, large: ManagedFile, caller: Caller, gemini: ProviderAccount
 ) -> None:
