@@ -27,7 +27,7 @@ def fill(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('portal', '0006_uploads_rules_shares'),
+        ('portal', '0006_context_memory'),
     ]
 
     operations = [
