@@ -41,9 +41,21 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str, str, str | None], ...]], ...]
         ),
     ),
     (
+        "Observe",
+        (
+            ("Requests", "requests", "scroll-text", "usage.read"),
+            ("Usage", "usage", "chart-column", "usage.read"),
+            ("Jobs", "jobs", "list-checks", "settings.read"),
+            ("Audit", "audit", "history", "audit.read"),
+        ),
+    ),
+    (
         "Manage",
         (
+            ("Teams", "teams", "users", "teams.read"),
+            ("People", "people", "user-round", "people.read"),
             ("Providers", "providers", "plug", "accounts.read"),
+            ("Settings", "settings", "settings", "settings.read"),
             ("Raw records", "admin:index", "database", "records.change"),
         ),
     ),
@@ -64,12 +76,13 @@ def page(request: HttpRequest) -> dict[str, Any]:
             "role": user.get_role_display(),
             "team": visitor.team_of(request),
             "teams": visitor.teams_of(request),
-            "nav": _navigation(request),
+            "nav": navigation(request),
         }
     }
 
 
-def _navigation(request: HttpRequest) -> list[NavGroup]:
+def navigation(request: HttpRequest) -> list[NavGroup]:
+    """The pages that this person may open."""
     groups = []
     for title, entries in NAVIGATION:
         items = [

@@ -24,7 +24,11 @@ PAGES: dict[str, str] = {
     "index": "Start here",
     "quickstart": "Quick start",
     "files": "Files",
+    "endpoints": "Endpoints",
+    "keys": "Keys, teams and money",
     "models-and-config": "Models and config.yaml",
+    "providers": "Providers and features",
+    "python": "Python functions",
     "settings": "Settings",
     "deployment": "Deployment",
 }
@@ -57,7 +61,8 @@ def _document(name: str, base_url: str) -> Document:
     """Raw HTML in the sources is shown as text, never passed on."""
     markdown = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
     source = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    tokens = markdown.parse(re.sub(r"http://127\.0\.0\.1:4000/v1", lambda _: base_url, source))
+    here = base_url.removesuffix("/v1")
+    tokens = markdown.parse(re.sub(r"http://127\.0\.0\.1:4000(?=/v1|/gemini)", lambda _: here, source))
     headings = _anchor_headings(tokens)
     _wrap_tables(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})

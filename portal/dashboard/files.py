@@ -7,19 +7,21 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from files import services
+from files import replication, services
 from files.ids import is_file_id
 from files.models import ManagedFile, ProviderFileMapping
-from portal.dashboard import offered, snippets
+from portal.dashboard import media_kinds, offered, saved, snippets, works_with
 from portal.dashboard.answers import part_of_list
 from portal.dashboard.paging import slice_of
 from portal.dashboard.visitor import back_to, caller_of, is_htmx, may, page
+from portal.services import catalog
 from providers.errors import Forbidden, NotFound
 
 STATES = ProviderFileMapping.State
@@ -63,6 +65,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
         "offers": offered.models_of(request) if can_create else [],
         "max_bytes": settings.MAX_UPLOAD_BYTES,
         "curl": snippets.upload_curl(snippets.base_url(request)),
+        "views": saved.views_of(request, "files"),
     }
     return render(request, "dashboard/files/list.html", context)
 
@@ -80,13 +83,13 @@ def show_states(request: HttpRequest) -> HttpResponse:
 @require_safe
 @page("files.read")
 def show(request: HttpRequest, file_id: str) -> HttpResponse:
-    file = _find(request, file_id)
+    file = find(request, file_id)
     offers = offered.models_of(request)
     model = offers[0].name if offers else snippets.PLACEHOLDER_MODEL
     base = snippets.base_url(request)
     context = {
         **_copies_context(request, file, turn=0),
-        "offers": offers,
+        "fits": works_with.fits_of(request, file),
         "curl": snippets.file_curl(base, model, file.pk),
         "openai": snippets.file_openai(base, model, file.pk),
         # The API streams the bytes with ranges; a session may ask it too.
@@ -94,6 +97,7 @@ def show(request: HttpRequest, file_id: str) -> HttpResponse:
         "can_delete": may(request, "files.delete", file),
         "can_download": may(request, "files.content", file),
         "can_use": may(request, "playground.use"),
+        "preview": media_kinds.kind_of(file),
     }
     return render(request, "dashboard/files/detail.html", context)
 
@@ -101,39 +105,70 @@ def show(request: HttpRequest, file_id: str) -> HttpResponse:
 @require_safe
 @page("files.read")
 def show_copies(request: HttpRequest, file_id: str) -> HttpResponse:
-    context = _copies_context(request, _find(request, file_id), turn=_turn(request) + 1)
+    context = _copies_context(request, find(request, file_id), turn=_turn(request) + 1)
     return render(request, "dashboard/files/copies.html", context)
 
 
 @require_POST
 @page()
 def send_again(request: HttpRequest, file_id: str, pk: int) -> HttpResponse:
-    file = _find(request, file_id)
+    file = find(request, file_id)
     _require(request, "files.create", file)
     services.send_again(caller=caller_of(request), mapping_id=pk)
     if not is_htmx(request):
         return back_to(request, "file", file.pk)
-    context = _copies_context(request, _find(request, file_id), turn=0)
+    context = _copies_context(request, find(request, file_id), turn=0)
+    return render(request, "dashboard/files/copies.html", context)
+
+
+@require_POST
+@page()
+def add_copy(request: HttpRequest, file_id: str) -> HttpResponse:
+    """A copy at one more account, made ahead of the first request that needs it."""
+    file = find(request, file_id)
+    _require(request, "files.create", file)
+    chosen = request.POST.get("account", "")
+    account = next((pk for pk, _ in _other_accounts(request, file) if str(pk) == chosen), None)
+    if account is None:
+        raise NotFound("There is no such account to copy this file to.")
+    with transaction.atomic():
+        replication.ensure_copies(file, [account])
+    if not is_htmx(request):
+        return back_to(request, "file", file.pk)
+    context = _copies_context(request, find(request, file_id), turn=0)
     return render(request, "dashboard/files/copies.html", context)
 
 
 @require_POST
 @page()
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
-    file = _find(request, file_id)
+    file = find(request, file_id)
     _require(request, "files.delete", file)
     services.delete_file(caller=caller_of(request), file_id=file.pk)
     messages.success(request, f"{file.filename} was deleted. Its copies at the providers are being removed.")
     return back_to(request, "files")
 
 
-def _find(request: HttpRequest, file_id: str) -> ManagedFile:
+def find(request: HttpRequest, file_id: str) -> ManagedFile:
+    """A file that the person sees, with its copies. Raises NotFound."""
     rows = _with_copies(ManagedFile.objects.visible_to(caller_of(request)))
     named = rows.select_related("team", "key", "user").filter(pk=file_id if is_file_id(file_id) else "")
     file = named.first()
     if file is None:
         raise NotFound("There is no such file.")
     return file
+
+
+def _other_accounts(request: HttpRequest, file: ManagedFile) -> list[tuple[int, str]]:
+    """Accounts behind the person's models that have no copy yet and read files of this type."""
+    held = {copy.account_id for copy in file.copies.all()}
+    found = {
+        plan.account_id: plan.account_name
+        for entry in catalog.models_for(caller_of(request))
+        for plan in entry.deployments
+        if plan.account_id not in held and plan.provider.delivery(file.media_type, file.size) != "unsupported"
+    }
+    return sorted(found.items(), key=lambda pair: pair[1])
 
 
 def _require(request: HttpRequest, action: str, file: ManagedFile) -> None:
@@ -169,7 +204,8 @@ def _copies_context(request: HttpRequest, file: ManagedFile, *, turn: int) -> di
         "file": file,
         "copies": copies,
         "ready": sum(copy.state == STATES.ACTIVE for copy in copies),
-        "can_send": may(request, "files.create", file),
+        "can_send": (can_send := may(request, "files.create", file)),
+        "other_accounts": _other_accounts(request, file) if can_send else [],
         "poll": poll,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import retarget
 
-from portal.dashboard import offered, snippets
-from portal.dashboard.answers import add_problem, invalid, part_of_list, uncached
+from portal.dashboard import charts, offered, saved, snippets, sums
+from portal.dashboard.answers import add_problem, invalid, is_current, part_of_list, uncached
+from portal.dashboard.limits_form import LimitsForm
 from portal.dashboard.paging import slice_of
 from portal.dashboard.visitor import (
     actor_of,
@@ -28,8 +29,8 @@ from portal.dashboard.visitor import (
     team_of,
     teams_of,
 )
-from portal.models import Team, VirtualKey
-from portal.services import keys
+from portal.models import Team, UsageHour, VirtualKey
+from portal.services import budgets, keys
 from providers.errors import Forbidden, PorticoError
 
 LIVES = (
@@ -39,9 +40,12 @@ LIVES = (
     ("90", "In 90 days"),
     ("365", "In a year"),
 )
+KEEP = "keep"
+OVERLAPS = (("0", "At once"), ("1", "After an hour"), ("24", "After a day"), ("168", "After a week"))
+DAYS_SHOWN = 30
 
 
-class KeyForm(forms.Form):
+class KeyForm(LimitsForm):
     """No ticked model stands for all of the team's."""
 
     name = forms.CharField(
@@ -54,28 +58,53 @@ class KeyForm(forms.Form):
     allowed_models = forms.MultipleChoiceField(required=False, label="Models")
     days = forms.ChoiceField(choices=LIVES, required=False, label="Expires")
 
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        kwargs |= {"initial": {"team": team_of(request)}, "auto_id": "key_%s"}
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *args: Any, request: HttpRequest, key: VirtualKey | None = None, **kwargs: Any
+    ) -> None:
+        initial = {"team": key.team if key else team_of(request)}
+        super().__init__(*args, initial=initial, auto_id="key_%s", **kwargs)
         own = [team.pk for team in teams_of(request) if may(request, "keys.create", team)]
-        team, models = self.fields["team"], self.fields["allowed_models"]
+        team, models, days = self.fields["team"], self.fields["allowed_models"], self.fields["days"]
         assert isinstance(team, forms.ModelChoiceField)
         assert isinstance(models, forms.MultipleChoiceField)
+        assert isinstance(days, forms.ChoiceField)
         team.queryset = Team.objects.filter(pk__in=own)
-        models.choices = [(offer.name, offer.providers) for offer in offered.models_of(request)]
+        names = {offer.name: offer.providers for offer in offered.models_of(request)}
+        if key is not None:
+            # What the key may use already stays a choice, patterns and models of other teams as well.
+            names |= {name: "" for name in key.allowed_models if name not in names}
+            models.initial = key.allowed_models
+            self.fields["name"].initial = key.name
+            del self.fields["name"].widget.attrs["autofocus"]
+            del self.fields["team"]
+            if key.expires_at is not None:
+                days.choices = [(KEEP, f"As it is: {key.expires_at:%-d %b %Y, %H:%M} UTC"), *LIVES]
+                days.initial = KEEP
+        models.choices = list(names.items())
 
     def ticked(self) -> list[str]:
         return list(self["allowed_models"].value() or [])
 
+    @property
+    def limits(self) -> list[forms.BoundField]:
+        return [self[name] for name in LimitsForm.base_fields]
+
+    @property
+    def opens_limits(self) -> bool:
+        return any(self[name].value() or self[name].errors for name in LimitsForm.base_fields)
+
     def values(self) -> dict[str, Any]:
-        """What keys.create_key takes."""
+        """What keys.create_key and update_key take."""
         days = self.cleaned_data["days"]
-        return {
-            "name": self.cleaned_data["name"],
-            "team": self.cleaned_data["team"],
-            "allowed_models": self.cleaned_data["allowed_models"],
-            "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
+        found: dict[str, Any] = {
+            name: self.cleaned_data[name]
+            for name in ("name", "team", "allowed_models")
+            if name in self.cleaned_data
         }
+        found |= {"options": self.options(), "figures": self.figures()}
+        if days != KEEP:
+            found["expires_at"] = timezone.now() + timedelta(days=int(days)) if days else None
+        return found
 
 
 @require_safe
@@ -97,6 +126,8 @@ def show_all(request: HttpRequest) -> HttpResponse:
         "is_filtered": bool(query or team),
         "can_create": may(request, "keys.create"),
         "now": timezone.now(),
+        "budgets": _budgets(found.rows),
+        "views": saved.views_of(request, "keys"),
     }
     if is_htmx(request):
         return part_of_list(request, "dashboard/keys/rows.html", context)
@@ -113,6 +144,47 @@ def add(request: HttpRequest) -> HttpResponse:
         return invalid(request, "dashboard/keys/new.html", {"form": form}, asked=[form])
     part = "form" if is_htmx(request) else "new"
     return render(request, f"dashboard/keys/{part}.html", {"form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page("keys.read")
+def show(request: HttpRequest, pk: int) -> HttpResponse:
+    """One key: what it is for, may and did; the form for those who may change it."""
+    key = find(request, pk)
+    can_manage = may(request, "keys.manage", key)
+    subject = budgets.key_subject(key.pk)
+    budget = budgets.described([subject])[subject]
+    form = KeyForm(request.POST or None, request=request, key=key, stored={**key.options, **budget})
+    if request.method == "POST":
+        return _change(request, key, form)
+    now = timezone.now()
+    hours = UsageHour.objects.filter(key_number=key.pk, hour__gte=now - timedelta(days=DAYS_SHOWN))
+    days = sums.by_day(hours)
+    context = {
+        "key": key,
+        "form": form,
+        "budget": budget,
+        "can_manage": can_manage,
+        "overlaps": OVERLAPS,
+        "now": now,
+        "whole": sums.total_of(days.values()),
+        "chart": _chart(days, now),
+        "curl": snippets.chat_curl(
+            snippets.base_url(request), snippets.PLACEHOLDER_KEY, _example(request, key)
+        ),
+    }
+    return render(request, "dashboard/keys/detail.html", context)
+
+
+@require_POST
+@page()
+def roll(request: HttpRequest, pk: int) -> HttpResponse:
+    """A new value for a key; the old one goes on working for a while, so that programs can change over."""
+    key = _manageable(request, pk)
+    hours = request.POST.get("hours", "0")
+    overlap = timedelta(hours=int(hours)) if hours in dict(OVERLAPS) else timedelta(0)
+    secret = keys.rotate_key(actor=actor_of(request), key=key, overlap=overlap)
+    return _show_secret(request, key, secret)
 
 
 @require_POST
@@ -142,6 +214,47 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     return back_to(request, "keys")
 
 
+def _budgets(rows: list[VirtualKey]) -> dict[int, dict[str, Any]]:
+    known = budgets.described([budgets.key_subject(key.pk) for key in rows])
+    return {key.pk: known[budgets.key_subject(key.pk)] for key in rows}
+
+
+def find(request: HttpRequest, pk: int) -> VirtualKey:
+    rows = VirtualKey.objects.visible_to(caller_of(request)).select_related("team", "user")
+    return get_object_or_404(rows, pk=pk)
+
+
+def _change(request: HttpRequest, key: VirtualKey, form: KeyForm) -> HttpResponse:
+    if not may(request, "keys.manage", key):
+        raise Forbidden("Only team admins and the key's owner may change this key.")
+    if form.is_valid() and is_current(request, form, key.updated_at):
+        try:
+            keys.update_key(actor=actor_of(request), key=key, **form.values())
+        except PorticoError as error:
+            add_problem(form, error)
+        else:
+            messages.success(request, f"{key.name} was saved.")
+            return back_to(request, "key", key.pk)
+    return invalid(request, "dashboard/keys/edit.html", {"form": form, "key": key}, asked=[form])
+
+
+def _chart(days: dict[date, sums.Total], now: datetime) -> charts.Chart:
+    shown = [(now - timedelta(days=back)).date() for back in reversed(range(DAYS_SHOWN))]
+    points = []
+    for day in shown:
+        total = days.get(day, sums.Total())
+        texts = (f"{total.calls - total.failed:,}", f"{total.failed:,}")
+        points.append(charts.Point(f"{day:%-d %b}", (total.calls - total.failed, total.failed), texts))
+    top = f"{max(sum(point.values) for point in points):,.0f}"
+    return charts.bars("Requests per day", ("Day (UTC)", "Succeeded", "Failed"), points, top=top)
+
+
+def _example(request: HttpRequest, key: VirtualKey) -> str:
+    """A model that this key may use, for the snippets."""
+    names = key.allowed_models or [offer.name for offer in offered.models_of(request)]
+    return names[0] if names else snippets.PLACEHOLDER_MODEL
+
+
 def _make(request: HttpRequest, form: KeyForm) -> tuple[VirtualKey, str] | None:
     try:
         return keys.create_key(actor=actor_of(request), user=person_of(request), **form.values())
@@ -152,8 +265,7 @@ def _make(request: HttpRequest, form: KeyForm) -> tuple[VirtualKey, str] | None:
 
 def _show_secret(request: HttpRequest, key: VirtualKey, secret: str) -> HttpResponse:
     """The only answer that ever holds the secret."""
-    models = key.allowed_models or [offer.name for offer in offered.models_of(request)]
-    model = models[0] if models else snippets.PLACEHOLDER_MODEL
+    model = _example(request, key)
     base = snippets.base_url(request)
     context = {
         "key": key,
@@ -163,11 +275,11 @@ def _show_secret(request: HttpRequest, key: VirtualKey, secret: str) -> HttpResp
     }
     part = "made" if is_htmx(request) else "made_page"
     response = uncached(render(request, f"dashboard/keys/{part}.html", context))
-    return retarget(response, "#key-box") if is_htmx(request) else response
+    return retarget(response, "#key-box") if is_htmx(request) and "name" in request.POST else response
 
 
 def _manageable(request: HttpRequest, pk: int) -> VirtualKey:
-    key = get_object_or_404(VirtualKey.objects.visible_to(caller_of(request)), pk=pk)
+    key = find(request, pk)
     if not may(request, "keys.manage", key):
         raise Forbidden("Only team admins and the key's owner may change this key.")
     return key

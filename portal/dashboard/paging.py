@@ -20,28 +20,28 @@ class Slice(Generic[Row]):
     next: str
 
 
-def slice_of(rows: QuerySet[Row], after: str, *, size: int = PAGE_SIZE) -> Slice[Row]:
-    """Newest first, by `created_at` and primary key. A cursor that is not ours means the first page."""
-    behind = _behind(after)
+def slice_of(rows: QuerySet[Row], after: str, *, size: int = PAGE_SIZE, by: str = "created_at") -> Slice[Row]:
+    """Newest first, by the time `by` and primary key. A cursor that is not ours means the first page."""
+    behind = _behind(after, by)
     if behind is not None:
         rows = rows.filter(behind)
-    found = list(rows.order_by("-created_at", "-pk")[: size + 1])
+    found = list(rows.order_by(f"-{by}", "-pk")[: size + 1])
     shown = found[:size]
-    return Slice(shown, _cursor(shown[-1]) if len(found) > size else "")
+    return Slice(shown, _cursor(shown[-1], by) if len(found) > size else "")
 
 
-def _cursor(row: Any) -> str:
-    return f"{row.created_at.astimezone(UTC).isoformat()}~{row.pk}"
+def _cursor(row: Any, by: str) -> str:
+    return f"{getattr(row, by).astimezone(UTC).isoformat()}~{row.pk}"
 
 
-def _behind(cursor: str) -> Q | None:
+def _behind(cursor: str, by: str) -> Q | None:
     moment, mark, pk = cursor.partition("~")
     if not mark or "\0" in pk:
         return None
     try:
-        created_at = datetime.fromisoformat(moment)
+        at = datetime.fromisoformat(moment)
     except ValueError:
         return None
-    if created_at.tzinfo is None:
+    if at.tzinfo is None:
         return None
-    return Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk)
+    return Q(**{f"{by}__lt": at}) | Q(**{by: at, "pk__lt": pk})

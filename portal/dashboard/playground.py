@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from files.ids import is_file_id
 from files.models import ManagedFile, ProviderFileMapping
-from portal.dashboard import offered
+from portal.dashboard import offered, snippets
 from portal.dashboard.visitor import caller_of, page
 
 MOST_FILES = 30
@@ -25,6 +25,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "chosen": request.GET.get("model", ""),
         "files": _files(request, ticked),
         "ticked": ticked,
+        "base": snippets.base_url(request),
     }
     return render(request, "dashboard/playground/show.html", context)
 

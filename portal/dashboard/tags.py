@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -39,6 +42,12 @@ def size(count: int | None) -> str:
     while value >= 1000 and unit < len(UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.0f} {UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {UNITS[unit]}"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """For an attribute that a script reads."""
+    return json.dumps(value)
 
 
 @register.filter
@@ -129,9 +138,9 @@ def per_million(price: Decimal | None) -> str:
 
 
 @register.filter
-def dollars(amount: Decimal | None) -> str:
+def dollars(amount: Decimal | float | str | None) -> str:
     """`$0.0793`; a dash where the price is unknown."""
-    if amount is None:
+    if amount is None or isinstance(amount, str):
         return "–"
     return f"${amount:,.2f}" if amount == 0 or amount >= 1 else f"${amount:.4f}"
 
@@ -143,3 +152,70 @@ def short(count: int) -> str:
         if count >= limit:
             return f"{count / (1000 if unit == 'k' else limit):.1f}{unit}"
     return f"{count:,}"
+
+
+@register.filter
+def thousands(count: int | None) -> str:
+    """`12,345`."""
+    return f"{count or 0:,}"
+
+
+@register.filter
+def milliseconds(count: int | None) -> str:
+    """`480 ms`, `4.9 s`, `3 min`."""
+    value = count or 0
+    if value < 1_000:
+        return f"{value} ms"
+    return f"{value / 1000:.1f} s" if value < 120_000 else f"{value // 60_000} min"
+
+
+@register.filter
+def percent(share: float) -> str:
+    return "< 1 %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+@register.filter
+def unlocalised(amount: float | None) -> str:
+    """A number for an attribute."""
+    return f"{float(amount or 0):.12g}"
+
+
+@register.filter
+def is_over(budget: Mapping[str, Any]) -> bool:
+    """Is a budget (as services.budgets.described has it) used up?"""
+    most = budget.get("max_budget")
+    return most is not None and (budget.get("budget_spend") or 0) >= most
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
+def attribute(obj: object, name: str) -> Any:
+    """A plain value's field by name; nothing that begins with an underscore."""
+    return "" if name.startswith("_") else getattr(obj, name, "")
+
+
+@register.filter
+def item(mapping: Mapping[Any, Any], key: Any) -> Any:
+    return mapping.get(key, "")
+
+
+@register.simple_tag(takes_context=True)
+def without(context: template.RequestContext, *names: str) -> str:
+    """The address's query without some of its parameters."""
+    query = context["request"].GET.copy()
+    for name in (*names, "after"):
+        query.pop(name, None)
+    return f"?{query.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def narrow(context: template.RequestContext, name: str, value: Any) -> str:
+    """The query that shows one group alone, by the next finer way of looking at it."""
+    query = context["request"].GET.copy()
+    query[name] = str(value)
+    query["by"] = {"team": "key", "key": "model", "user": "model", "model": "key"}[name]
+    return f"?{query.urlencode()}"

@@ -8,12 +8,13 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from portal.models import Team, User
+from portal.models import Membership, Team, User
 from portal.services import access, policy
 from portal.services.access import Caller
 from portal.services.audit import Actor
@@ -39,16 +40,19 @@ def teams_of(request: HttpRequest) -> list[Team]:
     if not hasattr(request, "portico_teams"):
         person = person_of(request)
         sees_all = person.is_admin or person.role == User.Role.AUDITOR
-        teams = Team.objects.all() if sees_all else Team.objects.filter(memberships__user=person)
-        request.portico_teams = list(teams)  # type: ignore[attr-defined]  # kept for this request only
+        own = Exists(Membership.objects.filter(team=OuterRef("pk"), user=person))
+        teams = Team.objects.annotate(is_own=own)
+        request.portico_teams = list(teams if sees_all else teams.filter(is_own=True))  # type: ignore[attr-defined]  # kept for this request only
     return cast("list[Team]", request.portico_teams)  # type: ignore[attr-defined]  # as above
 
 
 def team_of(request: HttpRequest) -> Team | None:
-    """The team chosen in the switcher, otherwise the first one."""
+    """The team chosen in the switcher, otherwise the first of their own, for admins the first of all."""
     teams = teams_of(request)
     chosen = request.session.get(TEAM)
-    return next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
+    own = (team for team in teams if getattr(team, "is_own", False))
+    first = next(own, teams[0] if teams else None)
+    return next((team for team in teams if team.pk == chosen), first)
 
 
 def caller_of(request: HttpRequest) -> Caller:
@@ -92,6 +96,16 @@ def page(action: str | None = None) -> Callable[[View[P]], View[P]]:
         return guarded
 
     return guard
+
+
+def signed_in(view: View[P]) -> View[P]:
+    """Guards what everybody has who is signed in, a team or none: their own account."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        return view(request, *args, **kwargs) if request.user.is_authenticated else _to_login(request)
+
+    return guarded
 
 
 def back_to(request: HttpRequest, name: str, *args: Any) -> HttpResponse:

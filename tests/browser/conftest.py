@@ -30,6 +30,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PATIENCE_MS = 15_000
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all of these: they share one product and one owner."""
     for item in items:
@@ -114,6 +115,13 @@ def owner_context(browser: Browser, product: Product) -> Iterator[BrowserContext
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=product.url)
     yield context
     context.close()
+
+
+@pytest.fixture(scope="session")
+def seeded(owner_context: BrowserContext, product: Product) -> Product:
+    """The product with a month of calls in it; the owner is there already."""
+    product.manage("shell", "-v", "0", "-c", "from tests.browser.seeding import seed; seed()")
+    return product
 
 
 @pytest.fixture

@@ -20,6 +20,24 @@ PAGES = {
     "key-new": "/keys/new/",
     "models": "/models/",
     "model-new": "/models/new/",
+    "key": "/keys/1/",
+    "requests": "/requests/",
+    "requests-failed": "/requests/?range=7d&outcome=failed",
+    "request": "/requests/req_seed00000012/",
+    "usage": "/usage/",
+    "usage-by-key": "/usage/?by=key",
+    "teams": "/teams/",
+    "team": "/teams/default/",
+    "team-new": "/teams/new/",
+    "people": "/people/",
+    "person": "/people/1/",
+    "invite": "/people/new/",
+    "audit": "/audit/",
+    "jobs": "/jobs/",
+    "settings": "/settings/",
+    "import": "/settings/import/",
+    "search": "/search/?q=bot",
+    "shortcuts": "/shortcuts/",
     "providers": "/providers/",
     "provider-new": "/providers/new/",
     "docs": "/docs/",
@@ -34,7 +52,7 @@ SCRIPT_BYTES, STYLE_BYTES = 30 * 1024, 10 * 1024
 
 
 @pytest.fixture(scope="module")
-def file_path(owner_context: BrowserContext, product: Product) -> str:
+def file_path(owner_context: BrowserContext, seeded: Product, product: Product) -> str:
     """The page of the file that the first hour left behind."""
     page = owner_context.new_page()
     page.goto(f"{product.url}/files/")

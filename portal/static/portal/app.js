@@ -67,6 +67,12 @@ function openDialog() {
   if (title) dialog.setAttribute("aria-label", title.textContent.trim());
 }
 
+// Shows what a script of ours made, as if it had been fetched.
+export function showInDialog(...nodes) {
+  document.getElementById("dialog-body").replaceChildren(...nodes);
+  openDialog();
+}
+
 function closeDialog() {
   dialog.close();
 }
@@ -136,13 +142,55 @@ document.addEventListener("keydown", (event) => {
     }
     if (location.hash === "#side") location.hash = "";
   }
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    if (!document.querySelector("dialog[open]")) document.querySelector("[data-seek]")?.click();
+    return;
+  }
+  if (event.target.matches("[data-palette], [data-hit]")) walkHits(event);
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
-  const wanted = { "/": "[data-search]", n: "[data-new]" }[event.key];
+  if (event.key === "j" || event.key === "k") return walkRows(event.key === "j" ? 1 : -1);
+  const isGoing = performance.now() - goingSince < 1200;
+  goingSince = event.key === "g" ? performance.now() : -Infinity;
+  const wanted = isGoing ? PLACES[event.key] : { "/": "[data-search]", n: "[data-new]", "?": "[data-shortcuts]" }[event.key];
   const element = wanted && document.querySelector(wanted);
   if (!element) return;
   event.preventDefault();
   if (event.key === "/") element.focus();
   else element.click();
+});
+
+// After G a letter leads to a page.
+const PLACES = { o: ".nav a[href='/']", f: ".nav a[href='/files/']", p: ".nav a[href='/playground/']", r: ".nav a[href='/requests/']", u: ".nav a[href='/usage/']" };
+let goingSince = -Infinity;
+
+function walkRows(step) {
+  const rows = [...document.querySelectorAll("main [data-row]")];
+  const place = rows.indexOf(document.activeElement) + step;
+  rows[Math.max(0, Math.min(place, rows.length - 1))]?.focus();
+}
+
+// In the palette the arrows walk through what was found; Enter in the field opens the first.
+function walkHits(event) {
+  const hits = [...document.querySelectorAll("[data-hit]")];
+  const place = hits.indexOf(event.target);
+  if (event.key === "Enter" && place < 0) {
+    event.preventDefault();
+    hits[0]?.click();
+  } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    const next = place + (event.key === "ArrowDown" ? 1 : -1);
+    (hits[next] ?? document.querySelector("[data-palette]"))?.focus();
+  }
+}
+
+// What stands in the address now, not when the page was made: htmx filters lists in place.
+document.addEventListener("submit", (event) => {
+  if ("keepsQuery" in event.target.dataset) event.target.elements.query.value = location.search;
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-with-query]");
+  if (link) link.search = location.search;
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {

@@ -1,35 +1,14 @@
-// <file-uploader>: drop files anywhere on the page; one card per upload with progress and Cancel.
+// <file-uploader>: drop files anywhere on the page; one card per upload with progress, Pause and Cancel.
 
-import { apiHeaders, errorText, formatBytes, formatSeconds } from "./http.js";
+import { formatBytes, formatSeconds } from "./http.js";
+import { Stopped, giveUp, interrupted, transferOf } from "./transfers.js";
 
 const PARALLEL = 2;
 
-// The transport: how one file travels. Gives {done, cancel}; `done` settles with the file object or an Error.
-function send(file, fields, onProgress) {
-  const request = new XMLHttpRequest();
-  const done = new Promise((resolve, reject) => {
-    request.upload.addEventListener("progress", (event) => onProgress(Math.min(event.loaded, file.size)));
-    request.addEventListener("load", () => {
-      if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(new Error(errorText(request.status, request.responseText)));
-    });
-    request.addEventListener("error", () => reject(new Error(errorText(0, ""))));
-    request.addEventListener("abort", () => reject(new DOMException("Cancelled", "AbortError")));
-  });
-  // Fields stand before the file, so that the server can refuse before it reads the bytes.
-  const body = new FormData();
-  for (const [name, value] of fields) body.append(name, value);
-  body.append("file", file, file.name);
-  request.open("POST", "/v1/files");
-  for (const [name, value] of Object.entries(apiHeaders())) request.setRequestHeader(name, value);
-  request.send(body);
-  return { done, cancel: () => request.abort() };
-}
-
 class Meter {
   // Speed over the last few seconds, so that the time left follows the line and not the past.
-  constructor() {
-    this.samples = [[performance.now(), 0]];
+  constructor(loaded = 0) {
+    this.samples = [[performance.now(), loaded]];
   }
 
   add(loaded) {
@@ -63,6 +42,7 @@ class FileUploader extends HTMLElement {
     });
     this.listenForDrops();
     this.restoreTargets();
+    this.showInterrupted();
     addEventListener("beforeunload", (event) => {
       if (this.running) event.preventDefault();
     });
@@ -115,20 +95,44 @@ class FileUploader extends HTMLElement {
   }
 
   add(files) {
-    for (const file of files) this.waiting.push(this.card(file));
+    for (const file of files) {
+      this.reminders?.get(file.name)?.remove();
+      this.waiting.push(this.card(file));
+    }
     this.next();
   }
 
-  card(file) {
+  // A reload forgets the file but not how far it got: choosing it again goes on from there.
+  showInterrupted() {
+    this.reminders = new Map();
+    for (const { mark, name, share } of interrupted()) {
+      const node = this.blank(name);
+      node.querySelector("progress").value = share;
+      node.querySelector(".state").textContent = `Interrupted at ${Math.floor(share * 100)} %. Choose the file again to go on.`;
+      node.querySelector("[data-cancel]").addEventListener("click", () => {
+        giveUp(mark);
+        this.drop({ node });
+      });
+      this.reminders.set(name, node);
+    }
+  }
+
+  blank(name) {
     const node = document.getElementById("upload-card").content.firstElementChild.cloneNode(true);
-    const card = { file, node, fields: this.fields(), upload: null, meter: null };
-    node.querySelector(".title").textContent = file.name;
-    node.querySelector("progress").setAttribute("aria-label", `Upload of ${file.name}`);
-    node.querySelector("[data-cancel]").addEventListener("click", () => this.cancel(card));
-    node.querySelector("[data-retry]").addEventListener("click", () => this.retry(card));
-    this.show(card, "Waiting");
+    node.querySelector(".title").textContent = name;
+    node.querySelector("progress").setAttribute("aria-label", `Upload of ${name}`);
     this.cards.append(node);
     this.cards.hidden = false;
+    return node;
+  }
+
+  card(file) {
+    const node = this.blank(file.name);
+    const card = { file, node, fields: this.fields(), transfer: null, meter: null, isPaused: false, isGone: false };
+    node.querySelector("[data-cancel]").addEventListener("click", () => this.cancel(card));
+    node.querySelector("[data-retry]").addEventListener("click", () => this.again(card));
+    node.querySelector("[data-pause]").addEventListener("click", () => this.pause(card));
+    this.show(card, "Waiting");
     return card;
   }
 
@@ -143,23 +147,36 @@ class FileUploader extends HTMLElement {
   async start(card) {
     const limit = Number(this.dataset.maxBytes);
     this.running += 1;
-    card.meter = new Meter();
+    card.meter = null;
     try {
       if (card.file.size > limit) throw new Error(`This file is larger than the limit of ${formatBytes(limit)}.`);
-      card.upload = send(card.file, card.fields, (loaded) => this.progress(card, loaded));
-      await card.upload.done;
+      card.transfer ??= transferOf(card.file, card.fields, (loaded) => this.progress(card, loaded));
+      card.node.querySelector("[data-pause]").hidden = !card.transfer.canPause;
+      await card.transfer.run();
       this.finish(card);
     } catch (error) {
-      if (error.name === "AbortError") this.drop(card);
-      else this.fail(card, error.message);
+      if (!(error instanceof Stopped)) this.fail(card, error.message);
+      else if (!card.isGone) this.show(card, "Paused");
     } finally {
       this.running -= 1;
       this.next();
     }
   }
 
+  pause(card) {
+    card.isPaused = true;
+    card.transfer.stop();
+    card.node.querySelector("[data-pause]").hidden = true;
+    const button = card.node.querySelector("[data-retry]");
+    button.hidden = false;
+    button.textContent = "Resume";
+    button.focus();
+  }
+
   progress(card, loaded) {
-    const { file, meter, node } = card;
+    const { file, node } = card;
+    if (card.isPaused || card.isGone) return;
+    const meter = (card.meter ??= new Meter(loaded));
     meter.add(loaded);
     const share = file.size ? loaded / file.size : 1;
     const bar = node.querySelector("progress");
@@ -179,16 +196,18 @@ class FileUploader extends HTMLElement {
 
   fail(card, text) {
     card.node.classList.add("failed");
+    card.node.querySelector("[data-pause]").hidden = true;
     card.node.querySelector("[data-retry]").hidden = false;
+    card.node.querySelector("[data-retry]").textContent = "Try again";
     this.show(card, text);
     this.live.textContent = `${card.file.name} was not uploaded: ${text}`;
   }
 
-  retry(card) {
+  // After a pause or a failure; a large file goes on where it stopped.
+  again(card) {
+    card.isPaused = false;
     card.node.classList.remove("failed");
     card.node.querySelector("[data-retry]").hidden = true;
-    card.node.querySelector("progress").value = 0;
-    card.fields = this.fields();
     this.show(card, "Waiting");
     this.waiting.push(card);
     this.next();
@@ -197,8 +216,9 @@ class FileUploader extends HTMLElement {
   cancel(card) {
     const place = this.waiting.indexOf(card);
     if (place >= 0) this.waiting.splice(place, 1);
-    if (card.upload && !card.node.classList.contains("failed")) card.upload.cancel();
-    else this.drop(card);
+    card.isGone = true;
+    card.transfer?.cancel();
+    this.drop(card);
   }
 
   drop(card) {

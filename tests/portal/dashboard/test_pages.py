@@ -17,8 +17,36 @@ from portal.services.audit import Actor
 from tests.portal.dashboard.conftest import signed_in
 
 MOST_QUERIES = 12
-FOR_EVERYONE = ("/", "/files/", "/playground/", "/keys/", "/keys/new/", "/models/")
+FOR_EVERYONE = (
+    "/",
+    "/files/",
+    "/playground/",
+    "/keys/",
+    "/keys/new/",
+    "/models/",
+    "/requests/",
+    "/requests/?range=7d&outcome=failed&model=gpt",
+    "/requests/?q=nothing&slower=1s",
+    "/requests/req_503/",
+    "/usage/",
+    "/usage/?by=model",
+    "/usage/?by=key&month=2020-02",
+    "/usage/?by=tag",
+    "/teams/",
+    "/search/",
+    "/search/?q=report",
+    "/shortcuts/",
+)
 FOR_ADMINS = (
+    "/teams/new/",
+    "/people/",
+    "/people/new/",
+    "/audit/",
+    "/audit/?kind=team&span=7d&q=tests",
+    "/jobs/",
+    "/jobs/?state=failed",
+    "/settings/",
+    "/settings/import/",
     "/models/new/",
     "/models/new/?provider=openai",
     "/providers/",
@@ -130,12 +158,12 @@ def test_the_team_switcher_offers_and_takes_only_teams_of_ones_own(
     text = browser.get("/").content.decode()
     assert "Violet" in text
     assert "Red" not in text
-    browser.post("/team/", {"team": third.pk})
+    browser.post("/switch-team/", {"team": third.pk})
     assert f'data-team="{third.team_id}"' in browser.get("/").content.decode()
-    browser.post("/team/", {"team": rival.pk})
+    browser.post("/switch-team/", {"team": rival.pk})
     assert f'data-team="{third.team_id}"' in browser.get("/").content.decode()
 
 
 def test_the_team_switcher_never_leads_to_another_site(member_browser: Client, team: Team):
-    response = member_browser.post("/team/", {"team": team.pk, "next": "https://evil.example/"})
+    response = member_browser.post("/switch-team/", {"team": team.pk, "next": "https://evil.example/"})
     assert response["Location"] == "/"

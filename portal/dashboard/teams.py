@@ -1,0 +1,259 @@
+"""Teams: what they may use and spend, who belongs to them in which role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from portal.dashboard import sums
+from portal.dashboard.answers import add_problem, invalid
+from portal.dashboard.limits_form import LimitsForm
+from portal.dashboard.sums import Month
+from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page, person_of
+from portal.models import Membership, Model, Team, User, VirtualKey
+from portal.services import budgets, teams
+from providers.errors import Conflict, Forbidden, PorticoError
+
+MOST_SHOWN = 500
+MOST_MEMBERS = 500
+
+
+class TeamForm(LimitsForm):
+    """Name and models; limits and budget below."""
+
+    name = forms.CharField(
+        max_length=200, label="Name", widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    allowed_models = forms.CharField(
+        required=False,
+        label="Models",
+        max_length=20_000,
+        help_text="One name or pattern in a line, for example gemini-*. Blank: all models.",
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )
+    field_order = ("name", "allowed_models")
+
+    def models(self) -> list[str]:
+        return [line.strip() for line in self.cleaned_data["allowed_models"].splitlines() if line.strip()]
+
+    @property
+    def limits(self) -> list[forms.BoundField]:
+        return [self[name] for name in LimitsForm.base_fields]
+
+
+class MemberForm(forms.Form):
+    email = forms.EmailField(
+        label="E-mail",
+        widget=forms.EmailInput(attrs={"autocomplete": "off", "placeholder": "name@example.com"}),
+    )
+    role = forms.ChoiceField(choices=Membership.Role.choices, label="Role", initial=Membership.Role.MEMBER)
+
+
+@require_safe
+@page("teams.read")
+def show_all(request: HttpRequest) -> HttpResponse:
+    rows = list(_with_counts(_visible(request))[:MOST_SHOWN])
+    known = budgets.described([budgets.team_subject(row.pk) for row in rows])
+    spent = _spent_this_month(request)
+    context = {
+        "lines": [(row, known[budgets.team_subject(row.pk)], spent.get(row.pk)) for row in rows],
+        "can_create": may(request, "teams.create"),
+        "month": Month.of(timezone.now()),
+    }
+    return render(request, "dashboard/teams/list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page("teams.create")
+def add(request: HttpRequest) -> HttpResponse:
+    form = TeamForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            team = teams.create_team(
+                actor=actor_of(request),
+                name=form.cleaned_data["name"],
+                allowed_models=form.models(),
+                options=form.options(),
+                figures=form.figures(),
+            )
+        except PorticoError as error:
+            add_problem(form, error)
+        else:
+            messages.success(request, f"The team {team.name} was made.")
+            return back_to(request, "team", team.team_id)
+    if request.method == "POST":
+        return invalid(request, "dashboard/teams/new.html", {"form": form}, asked=[form])
+    part = "form" if is_htmx(request) else "new"
+    return render(request, f"dashboard/teams/{part}.html", {"form": form, "model_names": _model_names()})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page("teams.read")
+def show(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = _find(request, team_id)
+    budget = budgets.described([budgets.team_subject(team.pk)])[budgets.team_subject(team.pk)]
+    stored = {**team.options, "name": team.name, "allowed_models": "\n".join(team.allowed_models), **budget}
+    form = TeamForm(request.POST or None, stored=stored)
+    if request.method == "POST":
+        return _change(request, team, form)
+    members = list(team.memberships.select_related("user").order_by("user__email")[:MOST_MEMBERS])
+    keys = VirtualKey.objects.filter(team=team, deleted_at=None)
+    context = {
+        "team": team,
+        "form": form,
+        "budget": budget,
+        "members": members,
+        "member_form": MemberForm(auto_id="member_%s"),
+        "roles": Membership.Role.choices,
+        "keys": keys.aggregate(all=Count("pk"), blocked=Count("pk", filter=Q(is_blocked=True))),
+        "files": team.files.filter(deleted_at=None).count(),
+        "spent": _spent_this_month(request).get(team.pk),
+        "can_change": may(request, "teams.change", team),
+        "can_manage_members": may(request, "teams.members", team),
+        "model_names": _model_names(),
+        "me": person_of(request),
+    }
+    return render(request, "dashboard/teams/detail.html", context)
+
+
+@require_POST
+@page()
+def set_member(request: HttpRequest, team_id: str) -> HttpResponse:
+    """Takes someone in by e-mail address, or changes the role of a member."""
+    team = _require(request, team_id, "teams.members")
+    form = MemberForm(request.POST, auto_id="member_%s")
+    person = None
+    if form.is_valid():
+        person = User.objects.filter(email=form.cleaned_data["email"].lower()).first()
+        if person is None:
+            form.add_error(
+                "email", "Nobody here has this address. An admin can invite them on the page People."
+            )
+    if person is None:
+        problems = " ".join(str(problem) for errors in form.errors.values() for problem in errors)
+        messages.error(request, problems)
+        return back_to(request, "team", team.team_id)
+    teams.set_member(actor=actor_of(request), team=team, user=person, role=form.cleaned_data["role"])
+    messages.success(request, f"{person} is {form.cleaned_data['role']} of {team.name}.")
+    return back_to(request, "team", team.team_id)
+
+
+@require_POST
+@page()
+def remove_member(request: HttpRequest, team_id: str, pk: int) -> HttpResponse:
+    team = _require(request, team_id, "teams.members")
+    person = get_object_or_404(User, pk=pk, memberships__team=team)
+    teams.remove_member(actor=actor_of(request), team=team, user=person)
+    messages.success(request, f"{person} no longer belongs to {team.name}.")
+    return back_to(
+        request,
+        "team" if _still_sees(request, team) else "teams",
+        *([team.team_id] if _still_sees(request, team) else []),
+    )
+
+
+@require_POST
+@page()
+def block(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = _require(request, team_id, "teams.change")
+    teams.block_team(actor=actor_of(request), team=team)
+    messages.success(request, f"{team.name} is blocked: its keys are refused.")
+    return back_to(request, "team", team.team_id)
+
+
+@require_POST
+@page()
+def unblock(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = _require(request, team_id, "teams.change")
+    teams.unblock_team(actor=actor_of(request), team=team)
+    messages.success(request, f"{team.name} works again.")
+    return back_to(request, "team", team.team_id)
+
+
+@require_POST
+@page()
+def delete(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = _require(request, team_id, "teams.change")
+    try:
+        teams.delete_team(actor=actor_of(request), team=team)
+    except Conflict as error:
+        messages.error(request, error.message)
+        return back_to(request, "team", team.team_id)
+    messages.success(request, f"{team.name} was deleted.")
+    return back_to(request, "teams")
+
+
+def _change(request: HttpRequest, team: Team, form: TeamForm) -> HttpResponse:
+    _allow(request, "teams.change", team)
+    if form.is_valid():
+        try:
+            teams.update_team(
+                actor=actor_of(request),
+                team=team,
+                name=form.cleaned_data["name"],
+                allowed_models=form.models(),
+                options=form.options(),
+                figures=form.figures(),
+            )
+        except PorticoError as error:
+            add_problem(form, error)
+        else:
+            messages.success(request, f"{team.name} was saved.")
+            return back_to(request, "team", team.team_id)
+    return invalid(request, "dashboard/teams/edit.html", {"form": form, "team": team}, asked=[form])
+
+
+def _visible(request: HttpRequest) -> QuerySet[Team]:
+    """Own teams; all of them for those who see everything."""
+    caller = caller_of(request)
+    return Team.objects.all() if caller.may_read_all else Team.objects.filter(pk__in=caller.team_ids)
+
+
+def _find(request: HttpRequest, team_id: str) -> Team:
+    return get_object_or_404(_visible(request), team_id=team_id.replace("\0", ""))
+
+
+def _require(request: HttpRequest, team_id: str, action: str) -> Team:
+    team = _find(request, team_id)
+    _allow(request, action, team)
+    return team
+
+
+def _allow(request: HttpRequest, action: str, team: Team) -> None:
+    if not may(request, action, team):
+        raise Forbidden("Your role in this team does not allow that.")
+
+
+def _still_sees(request: HttpRequest, team: Team) -> bool:
+    return (
+        caller_of(request).may_read_all
+        or Membership.objects.filter(team=team, user=person_of(request)).exists()
+    )
+
+
+def _with_counts(rows: QuerySet[Team]) -> QuerySet[Team]:
+    """Two counts over two joins would multiply, so each has a query of its own inside."""
+    members = Membership.objects.filter(team=OuterRef("pk")).order_by().values("team").annotate(n=Count("pk"))
+    keys = VirtualKey.objects.filter(team=OuterRef("pk"), deleted_at=None).order_by().values("team")
+    return rows.annotate(
+        people=Coalesce(Subquery(members.values("n")), 0),
+        programs=Coalesce(Subquery(keys.annotate(n=Count("pk")).values("n")), 0),
+    )
+
+
+def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:
+    month = Month.of(timezone.now())
+    days = sums.visible_days(caller_of(request)).filter(day__gte=month.first)
+    return sums.by_group(days, "team_number")
+
+
+def _model_names() -> list[str]:
+    return list(Model.objects.filter(is_active=True).values_list("name", flat=True)[:200])
