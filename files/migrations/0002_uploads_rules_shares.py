@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('files', '0001_initial'),
-        ('portal', '0006_uploads_rules_shares'),
+        ('portal', '0006_context_memory'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
