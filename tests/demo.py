@@ -24,6 +24,15 @@ MODELS = {
     "azure-gpt-5.4": ("azure", "azure/gpt-5.4"),
 }
 
+# An imported account is named after its address, which says nothing here but a port.
+SHORT_NAMES = """
+from portal.models import ProviderAccount, Revision
+for account in ProviderAccount.objects.all():
+    account.name = account.name.partition(" (")[0]
+    account.save()
+Revision.advance()
+"""
+
 
 def config(fakes: FakeServers) -> str:
     """A config.yaml (JSON is YAML) that points at the emulators."""
@@ -106,6 +115,7 @@ def main() -> int:
             environment={"STORAGE_EMULATOR_HOST": fakes.vertex_url},
         )
         with product:
+            product.manage("shell", "--command", SHORT_NAMES)
             key = product.create_key("demo")
             add_samples(product.url, key)
             for line in product.lines:
