@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from files import freshness, inline, legacy, raw, replication, scanning, transfer
 from files.database import in_thread
-from files.ids import is_file_id
+from files.ids import id_in, is_file_id
 from files.media import HEAD_BYTES, sniff
 from files.models import Caller, ManagedFile, ProviderFileMapping, RawFile
 from files.services import no_such_file
@@ -131,10 +131,10 @@ def _visible(
 
     Raises FileNotFound for the first reference that is neither and no address.
     """
-    ids = {reference.value for reference in references if is_file_id(reference.value)}
-    files = (
-        {file.pk: file for file in ManagedFile.objects.visible_to(caller).filter(pk__in=ids)} if ids else {}
-    )
+    ids = {reference.value: id_in(reference.value) for reference in references}
+    wanted = {file_id for file_id in ids.values() if is_file_id(file_id)}
+    seen = ManagedFile.objects.visible_to(caller).in_bulk(wanted) if wanted else {}
+    files = {value: seen[file_id] for value, file_id in ids.items() if file_id in seen}
     others = {reference.value for reference in references} - files.keys()
     files |= legacy.files_meant(caller, others)
     others -= files.keys()
@@ -142,8 +142,8 @@ def _visible(
     for reference in references:
         value = reference.value
         known = value in files or value in raw_files
-        if not known and not _is_address(value) and not _is_open_object(value):
-            raise no_such_file(value, reference.path)
+        if not known and not _is_address(ids[value]) and not _is_open_object(value):
+            raise no_such_file(ids[value], reference.path)
     return files, raw_files
 
 
@@ -411,7 +411,7 @@ def _holders(caller: Caller, file_ids: list[str]) -> dict[int, int]:
     if not file_ids:
         return {}
     copies = ProviderFileMapping.objects.visible_to(caller).filter(
-        file__in=[value for value in file_ids if is_file_id(value)],
+        file__in=[file_id for file_id in map(id_in, file_ids) if is_file_id(file_id)],
         purpose=replication.CHAT_PURPOSE,
         state=State.ACTIVE,
     )

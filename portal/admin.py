@@ -27,6 +27,7 @@ from files.models import (
     ManagedFile,
     ProviderFileMapping,
     RawFile,
+    ResumableUpload,
     Upload,
     UploadPart,
 )
@@ -460,6 +461,14 @@ class UploadPartRecords(_ReadOnly):
     list_display = ("id", "upload", "size", "created_at")
     search_fields = ("id", "upload__id")
     list_select_related = ("upload",)
+
+
+@admin.register(ResumableUpload)
+class ResumableUploadRecords(_ReadOnly):
+    list_display = ("upload", "received", "is_sized")
+    search_fields = ("upload__id", "upload__filename")
+    list_select_related = ("upload",)
+    exclude = ("digest", "key_digest")
 
 
 @admin.register(FileShare)

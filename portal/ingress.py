@@ -14,9 +14,10 @@ from portal.rest import metrics, rights
 from portal.rest.errors import error_answer, from_exception
 from portal.rest.exchange import Exchange
 from portal.rest.request import ApiRequest, ClientGone, Message, Receive, Scope, Send
-from portal.rest.routes import Route, find_route, is_api_shaped, is_page
+from portal.rest.routes import Route, find_route, is_api_shaped, is_page, path_meant
 from portal.rest.sessions import caller_of_session, has_session
 from portal.rest.views import PUBLIC
+from portal.services import upload_addresses
 from portal.services.access import KEY_HEADERS, Caller, authenticate
 from providers.errors import (
     InvalidRequest,
@@ -62,7 +63,7 @@ class Ingress:
         exchange = Exchange(receive, send, [(b"x-request-id", stamp), (b"x-litellm-call-id", stamp)])
         route = None
         try:
-            route = find_route(scope["path"])
+            route = find_route(path_meant(scope))
             if route is not None or is_api_shaped(scope["path"]):
                 await self._serve_api(scope, exchange, route)
             else:
@@ -117,6 +118,8 @@ class Ingress:
 
 async def _caller(scope: Scope, headers: dict[str, str], route: Route) -> Caller:
     view = route.view_class
+    if view.upload_id_in_query and (upload_ids := _taken_from_query(scope, "upload_id")):
+        return await _caller_of_upload(scope, headers, upload_ids)
     may_be_a_person = view.allows_session and scope["path"].startswith(view.session_prefix)
     if may_be_a_person and not any(name in headers for name in KEY_HEADERS) and "cookie" in headers:
         request = ApiRequest(scope, _nothing)
@@ -126,16 +129,31 @@ async def _caller(scope: Scope, headers: dict[str, str], route: Route) -> Caller
 
 
 def _take_key_from_query(scope: Scope, headers: dict[str, str]) -> None:
-    """Moves `?key=` into the header of the same meaning, so that nobody further in sees or logs it."""
-    if b"key=" not in scope["query_string"]:
-        return
-    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    scope["query_string"] = urlencode([(name, value) for name, value in pairs if name != "key"]).encode()
-    keys = [value for name, value in pairs if name == "key" and value]
+    """Moves `?key=` into the header of the same meaning."""
+    keys = _taken_from_query(scope, "key")
     if len(keys) > 1:
         raise InvalidRequest("The key was sent more than once.")
     if keys and not any(name in headers for name in KEY_HEADERS):
         headers["x-goog-api-key"] = keys[0]
+
+
+async def _caller_of_upload(scope: Scope, headers: dict[str, str], upload_ids: list[str]) -> Caller:
+    """Whoever has an upload's address acts for the key that began it; a key beside it must fit it."""
+    if len(upload_ids) > 1:
+        raise InvalidRequest("The upload_id was sent more than once.", param="upload_id")
+    beside = await authenticate(headers) if any(name in headers for name in KEY_HEADERS) else None
+    place = await upload_addresses.find(upload_ids[0], beside)
+    scope["portico.upload"] = place.digest
+    return place.caller
+
+
+def _taken_from_query(scope: Scope, wanted: str) -> list[str]:
+    """The values of a secret in the query, which nobody further in sees or logs."""
+    if f"{wanted}=".encode() not in scope["query_string"]:
+        return []
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    scope["query_string"] = urlencode([(name, value) for name, value in pairs if name != wanted]).encode()
+    return [value for name, value in pairs if name == wanted and value]
 
 
 async def _nothing() -> Message:

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic.base import RedirectView
 
+from portal.api.google_urls import urlpatterns as google_files
 from portal.api.management_urls import urlpatterns as management
 from portal.api.urls import urlpatterns as api
 from portal.dashboard.urls import urlpatterns as dashboard
@@ -15,6 +16,7 @@ from portal.gateway.urls import urlpatterns as gateway
 to_sign_in = RedirectView.as_view(pattern_name="login", query_string=True)
 
 urlpatterns = [
+    *google_files,
     *gateway,
     *api,
     *management,

@@ -14,6 +14,7 @@ from files.models.managed import (
     ProviderFileMappingQuerySet,
 )
 from files.models.raw import RawFile, RawFileQuerySet
+from files.models.resumable import ResumableUpload
 from files.models.rules import DailyUse, FileRules
 from files.models.uploads import Upload, UploadPart, UploadQuerySet
 
@@ -32,6 +33,7 @@ __all__ = [
     "ProviderFileMappingQuerySet",
     "RawFile",
     "RawFileQuerySet",
+    "ResumableUpload",
     "Upload",
     "UploadPart",
     "UploadQuerySet",

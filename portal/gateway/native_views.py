@@ -125,8 +125,8 @@ class NotPassedOn(NativeView):
     @extend_schema(exclude=True)
     async def get(self, request: ApiRequest, **place: str) -> HttpResponseBase:
         raise NotFound(
-            "This part of Google's API is not passed on. Upload files by POST /v1/files and use the id that "
-            "it answers as fileData.fileUri; mark parts with cache_control in POST /v1/chat/completions.",
+            "This part of Google's API is not passed on. Files stand at /gemini/v1beta/files and /v1/files; "
+            "mark parts with cache_control in POST /v1/chat/completions instead of caching contents.",
             code="unsupported_route",
         )
 

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-GOOGLE = r"/(?:gemini|vertex_ai|v1beta)(?:/.*)?"
+GOOGLE = r"/(?:gemini|vertex_ai|upload|v1beta|v1alpha)(?:/.*)?"
 OPENAI = (
     r"(?:/[^/]+)?(?:/v1)?/(?:chat|completions|embeddings|files|uploads|models|responses|batches|images|audio|engines"
     r"|openai/deployments|moderations|utils)(?:/.*)?"

@@ -11,14 +11,20 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_resolver
 
+from portal.rest.request import Scope
 from portal.rest.views import AsyncAPIView
 
 API_SHAPED = re.compile(
     r"/(?:v1|[^/]+/v1|key|team|user|budget|model|spend|health|metrics|engines|openai/deployments|chat|completions|embeddings|uploads"
-    r"|responses|batches|images|audio|moderations|gemini|vertex_ai|v1beta|utils|model_group|global|tag|customer)(?:/.*)?",
+    r"|responses|batches|images|audio|moderations|gemini|vertex_ai|v1beta|v1alpha|upload|utils|model_group|global|tag|customer)(?:/.*)?",
     re.DOTALL,
 )
 """Paths that belong to the API even where no view answers them."""
+
+SHARED = re.compile(r"(/gemini)?/v1/((?:files|models)(?:/.*)?)", re.DOTALL)
+"""Addresses that OpenAI's API and Google's have in common."""
+OF_GOOGLES_CLIENTS = b"x-goog-api-client"
+"""The header in which Google's libraries say which one they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,15 @@ def find_route(path: str) -> Route | None:
     if not found.kwargs:
         _fixed[settings.ROOT_URLCONF, path] = route
     return route
+
+
+def path_meant(scope: Scope) -> str:
+    """The path of a request; where it has two meanings, Google's libraries mean Google's."""
+    path: str = scope["path"]
+    found = SHARED.fullmatch(path)
+    if found is None or not any(name == OF_GOOGLES_CLIENTS for name, _ in scope["headers"]):
+        return path
+    return f"{found[1] or ''}/v1beta/{found[2]}"
 
 
 def is_api_shaped(path: str) -> bool:

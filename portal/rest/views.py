@@ -42,6 +42,8 @@ class AsyncAPIView(APIView):
     """Where they may: the same view may stand at an address that browsers open as a page."""
     key_in_query: ClassVar[bool] = False
     """The key may also stand in `?key=`. It is taken out of the address at once."""
+    upload_id_in_query: ClassVar[bool] = False
+    """`?upload_id=` of an upload's address may stand for the key. It is taken out of the address at once."""
 
     authentication_classes = (KeyAuthentication,)
     http_method_names = ["get", "post", "put", "patch", "delete", "head", "options"]

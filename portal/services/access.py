@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 from django.db import Error as DatabaseError
@@ -83,6 +84,18 @@ def caller_for_token(token: str | None, now: float | None = None) -> Caller:
     if known.master_digest is not None and hmac.compare_digest(digest, known.master_digest):
         return _master(known.default_team)
     entry = known.key_of(digest) or known.key_of(imported_digest_of(sha256_of(token)))
+    return _checked(known, entry, now)
+
+
+def caller_for_digest(digest: str, now: float | None = None) -> Caller:
+    """The same for a key of which only what is stored of it is known. Raises Unauthenticated."""
+    known = catalog.snapshot()
+    if known.master_digest is not None and hmac.compare_digest(digest, known.master_digest):
+        return _master(known.default_team)
+    return _checked(known, known.key_of(digest), now)
+
+
+def _checked(known: Snapshot, entry: KeyEntry | None, now: float | None) -> Caller:
     team = known.teams.get(entry.team_id) if entry else None
     if entry is None or team is None:
         raise _unknown()
@@ -105,20 +118,25 @@ async def authenticate(headers: Mapping[str, str]) -> Caller:
     Raises Unauthenticated, or Unavailable when it cannot be asked: our failure is never the key's.
     """
     token = token_of(headers)
+    return await looked_for_twice(partial(caller_for_token, token), may_be_new=_is_plausible(token))
+
+
+async def looked_for_twice(find: Callable[[], Caller], *, may_be_new: bool = True) -> Caller:
+    """What `find` finds in memory, at the latest once that is as new as the database."""
     try:
         if not catalog.is_loaded():
             await in_thread(catalog.refresh)
         try:
-            return caller_for_token(token)
+            return find()
         except Unauthenticated as refusal:
-            if refusal.code != Unauthenticated.code or not _is_plausible(token):
+            if refusal.code != Unauthenticated.code or not may_be_new:
                 raise
         await catalog.refresh_soon()
     except DatabaseError:
         raise Unavailable(
             "The database cannot be reached.", code="db_unavailable", retry_after=RETRY_SECONDS
         ) from None
-    return caller_for_token(token)
+    return find()
 
 
 def token_of(headers: Mapping[str, str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from typing import Literal
 
@@ -94,6 +95,41 @@ def test_media_and_a_managed_file(gemini: genai.Client, client: openai.OpenAI) -
     )
     for data in (samples.png(), document):
         assert hashlib.sha256(data).hexdigest() in (answer.text or "")
+
+
+def test_its_own_file_verbs(gemini: genai.Client, client: openai.OpenAI, product: Product) -> None:
+    document = samples.pdf("By Google's protocol")
+    config = types.UploadFileConfig(mime_type="application/pdf", display_name="report.pdf")
+    made = gemini.files.upload(file=io.BytesIO(document), config=config)
+    assert made.name is not None
+    assert made.uri is not None
+    digest = hashlib.sha256(document).hexdigest()
+    answer = gemini.models.generate_content(model=GEMINI, contents=["What is this?", made])
+    assert digest in (answer.text or "")
+    asked = client.chat.completions.create(
+        model=VERTEX,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "file", "file": {"file_id": made.uri}},
+                ],
+            }
+        ],
+    )
+    assert digest in (asked.choices[0].message.content or "")
+    assert made.name in [file.name for file in gemini.files.list()]
+    options = types.HttpOptions(base_url=f"{product.url}/gemini")
+    with genai.Client(api_key=product.create_key("r", team="Rival"), http_options=options) as rival:
+        with pytest.raises(errors.ClientError) as refused:
+            rival.files.get(name=made.name)
+        assert refused.value.code == 403
+        with pytest.raises(errors.ClientError) as refused:
+            rival.models.generate_content(model=GEMINI, contents=["What is this?", made])
+        assert refused.value.code == 404
+    gemini.files.delete(name=made.name)
+    assert made.name not in [file.name for file in gemini.files.list()]
 
 
 def test_counts_and_embeddings(gemini: genai.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import httpx
 import openai
 import pytest
 
@@ -39,6 +41,44 @@ TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 def stored_bytes(product: Product) -> int:
     return sum(path.stat().st_blocks * 512 for path in product.data_dir.rglob("*") if path.is_file())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [8 * MIB, 256 * MIB])
+def test_google_s_protocol_takes_256_mebibytes_in_flat_memory(product: Product, key: str, chunk: int) -> None:
+    size = 256 * MIB
+    begin = {
+        "x-goog-upload-protocol": "resumable",
+        "x-goog-upload-command": "start",
+        "x-goog-upload-header-content-length": str(size),
+        "x-goog-api-key": key,
+    }
+    with httpx.Client(timeout=120, trust_env=False) as client:
+        warm = client.post(f"{product.url}/upload/v1beta/files", headers=begin)
+        client.post(warm.headers["x-goog-upload-url"], headers={"x-goog-upload-command": "cancel"})
+        before = {pid: peak_memory_of(pid) for pid in product.children()}
+        url = client.post(f"{product.url}/upload/v1beta/files", headers=begin).headers["x-goog-upload-url"]
+        for offset in range(0, size, chunk):
+            last = offset + chunk == size
+            headers = {
+                "x-goog-upload-command": "upload, finalize" if last else "upload",
+                "x-goog-upload-offset": str(offset),
+                "content-length": str(chunk),
+            }
+            pieces = (BLOCK for _ in range(chunk // len(BLOCK)))
+            answer = client.post(url, headers=headers, content=pieces)
+            assert answer.headers["x-goog-upload-status"] == ("final" if last else "active"), answer.text
+        made = answer.json()["file"]
+        growth = {pid: peak_memory_of(pid) - peak for pid, peak in before.items()}
+        print(
+            f"growth of peak memory by process, MiB: {[round(grown / MIB, 1) for grown in growth.values()]}"
+        )
+        assert max(growth.values()) < 64 * MIB
+        expected = hashlib.sha256()
+        for _ in range(size // len(BLOCK)):
+            expected.update(BLOCK)
+        assert base64.b64decode(made["sha256Hash"]).decode() == expected.hexdigest()
+        client.delete(made["uri"], headers={"x-goog-api-key": key})
 
 
 @pytest.mark.slow

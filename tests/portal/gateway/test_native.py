@@ -195,24 +195,25 @@ async def test_a_managed_file_is_shown_by_its_id_and_a_neighbours_is_not_there(
 ):
     await serve("flash", "gemini", "gemini-2.5-flash")
     file = await upload(caller, FILM, "film.mp4")
-    part = {"fileData": {"mimeType": "video/mp4", "fileUri": file.pk}}
-    body = {"contents": [{"role": "user", "parts": [{"text": "What is this?"}, part]}]}
     path = "/gemini/v1beta/models/flash:generateContent"
-    async with post(gateway, path, body, x_goog_api_key=secret) as response:
-        answered = await response.json()
-    assert response.status == 200
-    assert "video/mp4" in answered["candidates"][0]["content"]["parts"][0]["text"]
-    async with post(gateway, path, body, x_goog_api_key=rival_secret) as response:
-        assert (response.status, (await response.json())["error"]["code"]) == (404, "file_not_found")
+    for uri in (file.pk, f"files/{file.pk}", f"{gateway}/gemini/v1beta/files/{file.pk}"):
+        part = {"fileData": {"mimeType": "video/mp4", "fileUri": uri}}
+        body = {"contents": [{"role": "user", "parts": [{"text": "What is this?"}, part]}]}
+        async with post(gateway, path, body, x_goog_api_key=secret) as response:
+            answered = await response.json()
+        assert response.status == 200
+        assert "video/mp4" in answered["candidates"][0]["content"]["parts"][0]["text"]
+        async with post(gateway, path, body, x_goog_api_key=rival_secret) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (404, "file_not_found")
 
 
 @pytest.mark.parametrize(
     ("verb", "path"),
     [
-        ("POST", "/gemini/upload/v1beta/files"),
-        ("GET", "/gemini/v1beta/files"),
+        ("POST", "/gemini/upload/v9/files"),
+        ("POST", "/gemini/v1beta/files:register"),
         ("GET", "/gemini/v1beta/cachedContents"),
-        ("DELETE", "/gemini/v1beta/files/abc"),
+        ("DELETE", "/gemini/v1beta/fileSearchStores/abc"),
     ],
 )
 async def test_what_belongs_to_no_team_is_not_passed_on(

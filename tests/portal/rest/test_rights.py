@@ -20,6 +20,8 @@ from tests.portal.server import Server
         ("llm_api_routes", "/chat/completions", True),
         ("llm_api_routes", "/gemini/v1/files/file-1", True),
         ("llm_api_routes", "/gemini/v1beta/models/m:generateContent", True),
+        ("google_routes", "/upload/v1/files", True),
+        ("google_routes", "/v1alpha/files/file-1", True),
         ("llm_api_routes", "/key/generate", False),
         ("llm_api_routes", "/model/new", False),
         ("openai_routes", "/gemini/v1beta/models/m:generateContent", False),
