@@ -39,19 +39,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fakes() -> Iterator[FakeServers]:
     with FakeServers(process=True) as servers:
         yield servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with Product(tmp_path_factory.mktemp("browser")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+# Of the package, not the session: while Playwright runs, an event loop runs in this thread, and Django refuses
+# to touch the database beside one. It must be gone before other tests follow in the same process.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
@@ -108,7 +110,7 @@ class Visit:
         ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def owner_context(browser: Browser, product: Product) -> Iterator[BrowserContext]:
     """The owner's browser; the set-up link is claimed in it first."""
     context = browser.new_context(viewport=WIDE, reduced_motion="reduce")
@@ -117,7 +119,7 @@ def owner_context(browser: Browser, product: Product) -> Iterator[BrowserContext
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def seeded(owner_context: BrowserContext, product: Product) -> Product:
     """The product with a month of calls in it; the owner is there already."""
     product.manage("shell", "-v", "0", "-c", "from tests.browser.seeding import seed; seed()")
