@@ -51,8 +51,8 @@ def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-# Of the package, not the session: while Playwright runs, an event loop runs in this thread, and Django refuses
-# to touch the database beside one. It must be gone before other tests follow in the same process.
+# Of the package, not the session: while Playwright runs, an event loop runs in this thread, and Django
+# refuses to touch the database beside one. It must be gone before other tests follow in the same process.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium()
