@@ -15,6 +15,11 @@ class PortalConfig(AppConfig):
         from providers.gemini.signatures import use_store
 
         use_store(shared)
+        # Read now: Celery loads its configuration at the first use, and two threads that come first together
+        # break it.
+        from portal.celery import app
+
+        assert app.conf.broker_url
         from portal.dashboard import sign_in_trail
 
         sign_in_trail.start()

@@ -34,3 +34,9 @@ class ByteSink:
     @property
     def data(self) -> bytes | None:
         return None if self._kept is None else bytes(self._kept)
+
+    def take(self) -> bytes | None:
+        """The bytes, which the sink forgets: an upload's session outlives it."""
+        data = self.data
+        self._kept = None
+        return data

@@ -160,7 +160,7 @@ class GeminiFake:
             display_name=session.display_name,
             size=session.sink.size,
             sha256=session.sink.sha256,
-            data=session.sink.data,
+            data=session.sink.take(),
             created=now,
             expires=now + float(self.settings["file_seconds"]),
             polls_left=max(polls, 1) if fails or (seconds is not None and polls) else polls,

@@ -205,7 +205,7 @@ class VertexFake(state.GeminiFake):
             sink=session.sink,
             created=now,
             generation=int(now * 1_000_000),
-            data=session.sink.data,
+            data=session.sink.take(),
         )
         replaced = self.objects.get((made.bucket, made.name))
         if replaced is not None:
