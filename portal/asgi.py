@@ -49,8 +49,8 @@ async def running() -> AsyncIterator[None]:
         # Without a database the server starts all the same and answers 503 until it is there.
         await in_thread(catalog.refresh)
     await client.open()
-    usage.start()
     bookkeeper.start()
+    usage.start()
     limiter.start()
     stop = asyncio.Event()
     watcher = asyncio.create_task(catalog.watch(stop))

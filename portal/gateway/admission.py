@@ -67,6 +67,7 @@ async def admit(
     row.tags = _tags(caller, body)
     asked = sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
     attached = FILE_TOKENS * files
+    settlement.asked_tokens = asked // CHARACTERS_PER_TOKEN + attached
     buckets = limits.buckets_of(caller, entry.name, _limits_of(entry))
     if buckets:
         wanted = asked // CHARACTERS_PER_TOKEN + attached + (_written_bound(body) or 0)

@@ -13,6 +13,7 @@ from typing import Any
 from portal.services import spend, usage
 from portal.services.access import Caller
 from portal.services.catalog import DeploymentPlan
+from portal.services.journal import journal
 from portal.services.usage import Tokens, UsageRow
 from providers.errors import PorticoError
 
@@ -33,6 +34,7 @@ class Settlement:
         "_body",
         "_done",
         "_plan",
+        "asked_tokens",
         "cache_written",
         "headers",
         "key_spend",
@@ -45,6 +47,8 @@ class Settlement:
         model = body.get("model")
         self._body = body
         self.cache_written = 0
+        self.asked_tokens = 0
+        """An estimate, for a call whose process dies."""
         self.service_tier: object = None
         """The tier that the provider says it served the call in."""
         self._began = time.monotonic()
@@ -83,6 +87,7 @@ class Settlement:
         row.provider = plan.provider.name
         row.provider_model = plan.provider_model
         row.account_name = plan.account_name
+        journal.began(row, self.asked_tokens, plan.prices.cost(Tokens(input=self.asked_tokens)))
 
     def end_attempt(self, began: float, status: int, code: str = "") -> None:
         """`began` by time.monotonic(); `status` 200 or that of the error the attempt ended with."""

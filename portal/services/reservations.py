@@ -102,6 +102,7 @@ class Bookkeeper:
 
     def start(self) -> None:
         """Begins to renew this process's reservations and to settle those of dead ones."""
+        self.owner = os.urandom(8).hex()  # anew: this may be the copy of a process that was loaded before
         self._beat = asyncio.get_running_loop().create_task(self._live(), name="reservations renewed")
 
     async def stop(self) -> None:
@@ -170,6 +171,17 @@ def sweep(now: datetime | None = None) -> int:
         logger.warning("settling %d calls of processes that died", len(rows))
         write(rows)
     return len(rows) + len(settled)
+
+
+def settle_dead(owner: str) -> int:
+    """Settles what the calls of a process that died had set aside, as spent."""
+    left = Reservation.objects.filter(owner=owner)
+    written = UsageRecord.objects.filter(call_id__in=left.values("call_id")).values_list("call_id", flat=True)
+    _release(set(written))
+    rows = [_row_of(reservation) for reservation in left]
+    if rows:
+        write(rows)
+    return len(rows)
 
 
 def _judge(wish: Wish, windows: Sequence[BudgetWindow]) -> Verdict:

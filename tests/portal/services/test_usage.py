@@ -133,9 +133,9 @@ async def test_a_flush_that_is_cancelled_loses_and_doubles_nothing():
     assert await UsageRecord.objects.acount() == 300
 
 
-def test_a_full_ledger_says_what_it_loses(caplog: pytest.LogCaptureFixture):
+def test_a_full_ledger_says_what_waits(caplog: pytest.LogCaptureFixture):
     ledger = Ledger(most_waiting=2)
     for name in "abcde":
         ledger.record(row(name))
     assert len(ledger) == 2
-    assert "usage rows lost because the database is away: 2" in caplog.text
+    assert "usage rows wait for the next start, the database is away: 2" in caplog.text
