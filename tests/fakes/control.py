@@ -74,6 +74,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     else:
         response = await _fail(request, handler, fault)
     received.status = response.status
+    if isinstance(response, web.Response) and isinstance(response.body, bytes):
+        received.see_answer(response.body)
     return response
 
 

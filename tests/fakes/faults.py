@@ -26,6 +26,8 @@ class Fault:
     """How many matching requests fail; -1 for all until the faults are cleared."""
     skip: int = 0
     """How many matching requests are let through first."""
+    every: int = 1
+    """Of the matching requests only each n-th fails."""
     status: int | None = None
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -39,10 +41,11 @@ class Fault:
     stall_after: int | None = None
     stall_seconds: float = 3600.0
     hits: int = 0
+    matched: int = 0
 
     @classmethod
     def parse(cls, order: dict[str, Any]) -> Fault:
-        known = {item.name for item in fields(cls)} - {"hits"}
+        known = {item.name for item in fields(cls)} - {"hits", "matched"}
         unknown = sorted(set(order) - known)
         if unknown:
             raise ValueError(f"Unknown fault fields: {', '.join(unknown)}.")
@@ -73,6 +76,9 @@ class FaultPlan:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
+                continue
+            fault.matched += 1
+            if fault.matched % fault.every:
                 continue
             fault.times -= 1 if fault.times > 0 else 0
             fault.hits += 1

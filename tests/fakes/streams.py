@@ -31,6 +31,7 @@ async def send_events(
             if fault is not None and await _spoil(response, fault, number, error_event, malformed_event):
                 return await _end(request, response, fault)
             await response.write(event)
+            received_of(request).see_answer(event)
             await asyncio.sleep(pause)
         return await _end(request, response, fault)
     except ConnectionError:

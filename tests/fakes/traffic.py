@@ -12,6 +12,8 @@ from typing import Any
 from aiohttp import web
 
 LOGGED_BODY_BYTES = 256 * 1024
+INPUT_COUNTS = ("prompt_tokens", "promptTokenCount")
+OUTPUT_COUNTS = ("completion_tokens", "candidatesTokenCount", "thoughtsTokenCount")
 SECRET_HEADERS = frozenset({"authorization", "x-goog-api-key", "api-key", "x-api-key"})
 
 
@@ -32,6 +34,8 @@ class Received:
     status: int | None = None
     client_closed: bool = False
     """The client went away before the answer's end."""
+    reported: list[int] | None = None
+    """The tokens of input and output that the answer told last."""
 
     def see_body(self, raw: bytes) -> None:
         self.body_bytes = len(raw)
@@ -40,6 +44,21 @@ class Received:
                 self.body = json.loads(raw) if raw else None
             except ValueError:
                 self.body = raw.decode("utf-8", "replace")
+
+
+    def see_answer(self, raw: bytes) -> None:
+        """A whole answer, or an event of a streamed one."""
+        if b'"usage' not in raw or len(raw) > LOGGED_BODY_BYTES:
+            return
+        try:
+            answer = json.loads(raw[raw.index(b"{") : raw.rindex(b"}") + 1])
+        except ValueError:
+            return
+        usage = answer.get("usage") or answer.get("usageMetadata")
+        if isinstance(usage, dict):
+            self.reported = [
+                sum(usage.get(name) or 0 for name in names) for names in (INPUT_COUNTS, OUTPUT_COUNTS)
+            ]
 
 
 class TrafficLog:
