@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("chat", "upload")
+NAMES = ("chat", "upload", "many_uploads", "chaos")
 
 
 def main() -> int:

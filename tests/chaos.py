@@ -95,7 +95,8 @@ class Books:
     def tokens(self) -> tuple[int, int]:
         """Of the counted calls: by the ledger, and by the providers."""
         ledger = sum(row["input_tokens"] + row["output_tokens"] for _, row in self.counted)
-        providers = sum(sum((self.reported.get(number) or [[0]])[-1] or [0]) for number, _ in self.counted)
+        told = (self.reported.get(number, ()) for number, _ in self.counted)
+        providers = sum(sum([each for each in tries if each][-1]) for tries in told if any(tries))
         return ledger, providers
 
     def summary(self) -> dict[str, Any]:
@@ -189,11 +190,13 @@ async def wreak(product: Product, fakes: FakeServers, database: str, plan: Plan)
         with suppress(asyncio.CancelledError):
             await killer
         books.seconds = time.monotonic() - began
+    received = []
     for fake in (fakes.gemini, fakes.openai, fakes.azure):
         fake.clear_faults()
-        for request in fake.requests(method="POST"):
-            if number := NUMBER.search(json.dumps(request["body"])):
-                books.reported.setdefault(int(number[1]), []).append(request["reported"])
+        received += fake.requests(method="POST")
+    for request in sorted(received, key=lambda each: float(each["time"])):
+        if number := NUMBER.search(json.dumps(request["body"])):
+            books.reported.setdefault(int(number[1]), []).append(request["reported"])
     await _read_ledger(database, books)
     return books
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -78,6 +79,10 @@ class Bookkeeper:
                 return verdict
             await asyncio.sleep(POLL_SECONDS)
 
+    async def give_back(self, call_id: str) -> None:
+        """Takes back what a call has set aside, before it sets aside anew. Raises django.db.Error."""
+        await in_thread(release, [call_id])
+
     async def _ask(self, wish: Wish) -> Verdict:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Verdict] = loop.create_future()
@@ -96,9 +101,16 @@ class Bookkeeper:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            for (_, future), verdict in zip(batch, verdicts, strict=True):
+            left = []
+            for (wish, future), verdict in zip(batch, verdicts, strict=True):
                 if not future.done():
                     future.set_result(verdict)
+                elif verdict.granted is not None:
+                    left.append(wish.call_id)
+            if left:
+                # Their callers went away meanwhile; should this fail, the sweep finds them.
+                with suppress(Error):
+                    await in_thread(release, left)
 
     def start(self) -> None:
         """Begins to renew this process's reservations and to settle those of dead ones."""
@@ -164,7 +176,7 @@ def sweep(now: datetime | None = None) -> int:
     settled = set(written[:MOST_SWEPT])
     if settled:
         # A call that left while its reservation was being made: its row came first.
-        _release(settled)
+        release(settled)
     dead = left.filter(renewed_at__lt=moment - DEAD_AFTER)[:MOST_SWEPT]
     rows = [_row_of(reservation) for reservation in dead]
     if rows:
@@ -177,7 +189,7 @@ def settle_dead(owner: str) -> int:
     """Settles what the calls of a process that died had set aside, as spent."""
     left = Reservation.objects.filter(owner=owner)
     written = UsageRecord.objects.filter(call_id__in=left.values("call_id")).values_list("call_id", flat=True)
-    _release(set(written))
+    release(set(written))
     rows = [_row_of(reservation) for reservation in left]
     if rows:
         write(rows)
@@ -217,17 +229,22 @@ def _reservation(
     )
 
 
-def _release(call_ids: set[str]) -> None:
+def release(call_ids: Iterable[str]) -> None:
+    """Gives back what these calls had set aside; their rows in the ledger, if any, settled nothing."""
     with transaction.atomic():
-        found = Reservation.objects.filter(call_id__in=call_ids)
-        freed: dict[int, Decimal] = {}
-        for reservation in found:
+        found = Reservation.objects.filter(call_id__in=list(call_ids))
+        numbers = {window for windows in found.values_list("windows", flat=True) for window in windows}
+        rows = list(BudgetWindow.objects.select_for_update().filter(pk__in=numbers).order_by("pk"))
+        # Read under the lock: others may have settled some while this waited for it.
+        freed: dict[int, Decimal] = defaultdict(Decimal)
+        released = [each for each in found.all() if numbers.issuperset(each.windows)]
+        for reservation in released:
             for window in reservation.windows:
-                freed[window] = freed.get(window, Decimal(0)) + reservation.amount
-        for row in BudgetWindow.objects.select_for_update().filter(pk__in=freed).order_by("pk"):
+                freed[window] += reservation.amount
+        for row in rows:
             row.reserved = max(Decimal(0), row.reserved - freed[row.pk])
             row.save(update_fields=["reserved"])
-        found.delete()
+        Reservation.objects.filter(pk__in=[each.pk for each in released]).delete()
 
 
 def _row_of(reservation: Reservation) -> UsageRow:

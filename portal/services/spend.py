@@ -209,17 +209,20 @@ def _settle_windows(rows: Sequence[UsageRow]) -> None:
     if not budgeted:
         return
     spent: dict[int, Decimal] = defaultdict(Decimal)
-    freed: dict[int, Decimal] = defaultdict(Decimal)
     for row in budgeted:
         for window in row.windows:
             spent[window] += row.cost or NOTHING
-    reservations = Reservation.objects.filter(call_id__in=[row.call_id for row in budgeted])
-    for amount, windows in reservations.values_list("amount", "windows"):
-        for window in windows:
-            freed[window] += amount
-    wanted = sorted({*spent, *freed})
+    locked_windows = list(
+        BudgetWindow.objects.select_for_update().filter(pk__in=sorted(spent)).order_by("pk")
+    )
+    # Read under the lock: one may have been made while this waited for it.
+    freed: dict[int, Decimal] = defaultdict(Decimal)
+    settled = list(Reservation.objects.filter(call_id__in=[row.call_id for row in budgeted]))
+    for reservation in settled:
+        for window in reservation.windows:
+            freed[window] += reservation.amount
     # Written as whole values under a lock: SQLite adds decimals as floats.
-    for locked in BudgetWindow.objects.select_for_update().filter(pk__in=wanted).order_by("pk"):
+    for locked in locked_windows:
         locked.spent += spent[locked.pk]
         locked.reserved = max(NOTHING, locked.reserved - freed[locked.pk])
         changed = ["spent", "reserved"]
@@ -233,4 +236,4 @@ def _settle_windows(rows: Sequence[UsageRow]) -> None:
                 locked.soft_budget,
             )
         locked.save(update_fields=changed)
-    reservations.delete()
+    Reservation.objects.filter(pk__in=[each.pk for each in settled]).delete()
