@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import openai
 import psycopg
 import pytest
@@ -91,33 +93,56 @@ def test_many_first_uses_at_once_make_one_copy(large: Product, upstream: FakeSer
     assert len(copies) == 1
 
 
-def test_a_new_and_a_blocked_key_hold_on_every_worker_within_a_second(large: Product, database: str) -> None:
-    secret = large.create_key("short-lived")
-    # Each client has connections of its own, so that all workers are asked.
-    clients = [client_for(large, secret) for _ in range(12)]
-    assert all(client.models.list().data for client in clients)
-    blocking = (
-        "from portal.models import VirtualKey; from portal.services import keys; "
-        "from portal.services.audit import Actor; "
-        "keys.block_key(actor=Actor.system('test'), key=VirtualKey.objects.get(name='short-lived'))"
-    )
-    large.manage("shell", "-c", blocking)
-
-    def is_refused_everywhere() -> bool:
-        with ThreadPoolExecutor(len(clients)) as threads:
-            return all(threads.map(lambda client: status_of(client) == 401, clients))
-
-    assert eventually(is_refused_everywhere, seconds=1.0)
-    for client in clients:
-        client.close()
+def manage(product: Product, path: str, **body: Any) -> dict[str, Any]:
+    headers = {"authorization": "Bearer sk-master-of-the-tests"}
+    answer = httpx.post(f"{product.url}{path}", json=body, headers=headers, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
-def status_of(client: openai.OpenAI) -> int:
+def status_of(client: openai.OpenAI, model: str) -> int:
     try:
-        client.models.list()
+        client.models.retrieve(model)
     except openai.APIStatusError as error:
         return error.status_code
     return 200
+
+
+NEW_MODEL = {
+    "model_name": "of-the-moment",
+    "litellm_params": {"model": "openai/gpt-5.4", "api_key": "sk-fake-later-0123456789"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "model", "before", "after"),
+    [
+        ("/key/block", {}, GPT, 200, 401),
+        ("/key/update", {"duration": "1s"}, GPT, 200, 401),
+        ("/key/update", {"models": [GEMINI]}, GPT, 200, 404),
+        ("/key/delete", {}, GPT, 200, 401),
+        ("/model/new", NEW_MODEL, "of-the-moment", 404, 200),
+    ],
+    ids=["block", "expiry", "models of a key", "delete", "a new model"],
+)
+def test_a_change_holds_on_every_worker_within_a_second(
+    large: Product, path: str, change: dict[str, Any], model: str, before: int, after: int
+) -> None:
+    secret = manage(large, "/key/generate")["key"]
+    # Each client has connections of its own, so that all workers are asked.
+    clients = [client_for(large, secret) for _ in range(12)]
+    with ThreadPoolExecutor(len(clients)) as threads:
+
+        def all_say(status: int) -> bool:
+            return all(threads.map(lambda client: status_of(client, model) == status, clients))
+
+        assert eventually(lambda: all_say(before), seconds=1.0)
+        named = {"keys": [secret]} if path == "/key/delete" else {"key": secret}
+        manage(large, path, **(change if path == "/model/new" else {**change, **named}))
+        assert eventually(lambda: all_say(after), seconds=2.0 if "duration" in change else 1.0)
+    for client in clients:
+        client.close()
 
 
 def test_every_call_stands_in_the_ledger(large: Product, database: str) -> None:
