@@ -56,6 +56,10 @@ def whole(file: Hashed) -> bytes:
     if data is None:
         data = b"".join(read(file))
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise FileCorrupt(f"The stored bytes of {file.id} are not those that were uploaded.")
+            raise corrupt(file)
         _cache.put(file.sha256, data)
     return data
+
+
+def corrupt(file: Hashed) -> FileCorrupt:
+    return FileCorrupt(f"The stored bytes of {file.id} are not those that were uploaded.")

@@ -11,13 +11,20 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from files import media, rules, scanning, services, storage, transfer
+from files import damage, media, rules, scanning, services, storage, texts, transfer
 from files.kill_points import here
 from files.models import Caller, ManagedFile, RawFile
 from files.services import Page
 from files.storage import Stored
 from providers import registry
-from providers.errors import PorticoError, ServiceError, Unavailable, UnsupportedFile
+from providers.errors import (
+    FileCorrupt,
+    FileNotFound,
+    PorticoError,
+    ServiceError,
+    Unavailable,
+    UnsupportedFile,
+)
 from providers.types import Connection, FileVerbs, RemoteFile, Upload
 
 logger = logging.getLogger(__name__)
@@ -38,6 +45,7 @@ class BytesOf:
         self.blob = row.blob
         self.size = row.size
         self.sha256 = row.sha256
+        self.filename = row.filename
 
 
 def create_raw_file(
@@ -158,8 +166,10 @@ def delete_raw_file(row: RawFile) -> bool:
     RawFile.objects.filter(pk=row.pk).update(state=State.DELETING)
     here("raw.delete_marked")
     try:
-        transfer.client().run(_verbs(row.provider).delete(_connection(row), row.provider_file_id))
+        for file_id in _ids_of(row):
+            transfer.client().run(_verbs(row.provider).delete(_connection(row), file_id))
         here("raw.delete_sent")
+        texts.remove(row.storage, row.blob)
         storage.delete(row.storage, row.blob)
         here("raw.bytes_removed")
     except PorticoError as error:
@@ -167,6 +177,43 @@ def delete_raw_file(row: RawFile) -> bool:
         return False
     row.delete()
     return True
+
+
+def note_lost(pk: int, made: str) -> None:
+    """The provider has it no more; `made` is the present id that was shown to it."""
+    lost = RawFile.objects.filter(pk=pk, present_id=made, lost_at=None)
+    if lost.update(lost_at=timezone.now()):
+        logger.warning("The provider lost raw file %s; it is made again from our bytes.", pk)
+
+
+def make_again(row: RawFile, param: str | None = None) -> RawFile:
+    """Sends our bytes once more to an account that lost the file; callers keep using the id they have.
+
+    Raises FileNotFound when our bytes are gone or damaged too, and what the provider says against it.
+    """
+    title = registry.provider(row.provider).title
+    try:
+        remote = _send(row)
+    except FileCorrupt:
+        raise FileNotFound(
+            f"{title} no longer has the file {row.provider_file_id!r}, and its bytes here are damaged. "
+            "Upload it again.",
+            param=param,
+            code="file_lost",
+        ) from None
+    here("raw.sent_again")
+    same = {"present_id": row.present_id, "lost_at": row.lost_at, "state": State.THERE}
+    again = RawFile.objects.filter(pk=row.pk, **same)
+    changed: dict[str, Any] = {"present_id": remote.id, "present_uri": remote.uri, "lost_at": None}
+    if remote.expires_at:
+        changed["expires_at"] = min(filter(None, (row.expires_at, remote.expires_at)))
+    if not again.update(**changed):
+        # Another request was quicker, or the file was deleted meanwhile.
+        transfer.client().run(_verbs(row.provider).delete(_connection(row), remote.id))
+    found = RawFile.objects.select_related("account").filter(pk=row.pk, state=State.THERE).first()
+    if found is None:
+        raise services.no_such_file(row.provider_file_id, param)
+    return found
 
 
 def finish_raw_files(now: datetime, limit: int = 100) -> int:
@@ -209,6 +256,14 @@ def _visible(caller: Caller) -> QuerySet[RawFile]:
     return live.select_related("account")
 
 
+def _ids_of(row: RawFile) -> set[str]:
+    """Every id that the provider may have it under: one that was made again may be there more than once."""
+    if not row.present_id:
+        return {row.provider_file_id}
+    named = transfer.named(_connection(row), row.provider, {row.reference})
+    return {row.provider_file_id, row.present_id, *(remote.id for remote in named)}
+
+
 def _send(row: RawFile) -> RemoteFile:
     described = Upload(
         filename=row.filename,
@@ -218,7 +273,7 @@ def _send(row: RawFile) -> RemoteFile:
         reference=row.reference,
     )
     flow = _verbs(row.provider).create(_connection(row), described)
-    return transfer.client().run(flow, storage.open_source(BytesOf(row)))
+    return transfer.client().run(flow, damage.open_checked(BytesOf(row)))
 
 
 def _give_up(row: RawFile) -> bool:
@@ -229,6 +284,7 @@ def _give_up(row: RawFile) -> bool:
     except PorticoError as error:
         logger.warning("Whether the provider kept raw file %s is not known: %s", row.pk, error.message)
         return False
+    texts.remove(row.storage, row.blob)
     _remove_bytes(row.storage, row.blob)
     row.delete()
     return True

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from files import storage, transfer
-from files.models import Deletion, ManagedFile, ProviderFileMapping, RawFile, Upload, UploadPart
+from files import storage, texts, transfer
+from files.models import Deletion, FileText, ManagedFile, ProviderFileMapping, RawFile, Upload, UploadPart
 from files.storage import Blob
 from providers import registry
 from providers.errors import PorticoError
@@ -60,6 +60,7 @@ def _in_storage(alias: str, before: datetime) -> Iterator[Finding]:
                 yield Finding(
                     place, f"bytes that nothing refers to: {blob.key}", partial(_delete_blob, alias, blob.key)
                 )
+    yield from _texts_of_nothing(alias, before)
     live = ManagedFile.objects.filter(storage=alias, deleted_at=None, created_at__lt=before)
     for file_id, key, size in live.values_list("pk", "blob", "size").iterator(BATCH):
         if key not in seen:
@@ -68,10 +69,23 @@ def _in_storage(alias: str, before: datetime) -> Iterator[Finding]:
             yield Finding(place, f"file {file_id} has {seen[key]} bytes instead of {size}")
 
 
+def _texts_of_nothing(alias: str, before: datetime) -> Iterator[Finding]:
+    """Texts of office files that are gone."""
+    named = ManagedFile.objects.filter(storage=alias).values("blob")
+    alone = RawFile.objects.filter(storage=alias).values("blob")
+    rows = FileText.objects.filter(storage=alias, created_at__lt=before)
+    for blob in rows.exclude(blob__in=named).exclude(blob__in=alone).values_list("blob", flat=True):
+        repair = partial(texts.remove, alias, blob)
+        yield Finding(f"storage {alias}", f"text of bytes that nothing refers to: {blob}", repair)
+
+
 def _known(alias: str, keys: list[str]) -> set[str]:
     """Keys that some row accounts for; parts are named after their upload's key."""
     known = set(ManagedFile.objects.filter(storage=alias, blob__in=keys).values_list("blob", flat=True))
     known |= set(RawFile.objects.filter(storage=alias, blob__in=keys).values_list("blob", flat=True))
+    known |= set(
+        FileText.objects.filter(storage=alias, text_blob__in=keys).values_list("text_blob", flat=True)
+    )
     wholes = {key: key.partition(".part_")[0] for key in keys}
     pending = Upload.objects.filter(
         storage=alias, blob__in=set(wholes.values()), status=Upload.Status.PENDING

@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from files import deletions, leases, nudges, scanning, transfer
+from files import deletions, leases, nudges, outcomes, room, scanning, transfer
 from files.freshness import is_fresh, is_last_resort, needs_renewal
 from files.kill_points import here
 from files.leases import Lease, LeaseLost
 from files.models import ManagedFile, ProviderFileMapping
+from files.outcomes import Outcome
+from providers import registry
 from providers.errors import (
-    FileCorrupt,
     FileFailed,
-    FileNotReady,
     PorticoError,
-    RequestTimeout,
-    ServiceError,
     Unavailable,
     UnsupportedFile,
     UpstreamFileGone,
-    UpstreamQuotaFull,
     UpstreamTimeout,
 )
-from providers.types import RemoteFile
+from providers.media import advice, is_office
 
 logger = logging.getLogger(__name__)
 
@@ -46,28 +42,10 @@ OWN_PURPOSES: Final = frozenset({"batch", "fine-tune", "evals"})
 PROCESSING_LIMIT: Final = timedelta(hours=1)
 WATCH_SECONDS: Final = 60.0
 """How long one worker watches a provider process a file before it hands the row back."""
-MAX_ATTEMPTS: Final = 12
-LONGEST_PAUSE: Final = 300.0
-LONGEST_DELETE_PAUSE: Final = 3600.0
 WANTED_PAUSE: Final = 5.0
 """Longest pause after a failure for a request that waits."""
-FAILED_PAUSE: Final = timedelta(minutes=1)
-"""A failed copy is tried again by a request that comes later than this."""
 SCAN_PAUSE: Final = timedelta(seconds=5)
 """A file that waits for the scanner is looked at again after this long; no attempt is counted."""
-RESUMES: Final = 4
-"""After so many failures in a row an interrupted upload is begun anew."""
-MAX_EVICTIONS: Final = 3
-IN_USE: Final = timedelta(minutes=10)
-"""Copies used or made this recently are not given up for room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a worker leaves in the row, and a copy at the provider that nothing refers to any more."""
-
-    columns: Mapping[str, Any] = field(default_factory=dict)
-    obsolete: str = ""
 
 
 def copy_purpose(purpose: str) -> str:
@@ -80,6 +58,8 @@ def ensure_copies(
 ) -> list[ProviderFileMapping]:
     """One row for each account, and a nudge for each new one once the transaction is committed."""
     told = copy_purpose(file.purpose if purpose is None else purpose)
+    if told == CHAT_PURPOSE and is_office(file.media_type, file.size):
+        account_ids = _readers(file, account_ids)
     known = set(file.copies.filter(purpose=told).values_list("account_id", flat=True))
     ProviderFileMapping.objects.bulk_create(
         [
@@ -95,6 +75,14 @@ def ensure_copies(
     return copies
 
 
+def _readers(file: ManagedFile, account_ids: Collection[int]) -> list[int]:
+    """The accounts whose models read an office file themselves; others are sent the text made of it."""
+    accounts = ProviderFileMapping.account.field.related_model._default_manager.filter(pk__in=account_ids)
+    named = dict(accounts.values_list("pk", "provider"))
+    ways = {pk: registry.provider(name).delivery(file.media_type, file.size) for pk, name in named.items()}
+    return [pk for pk in account_ids if ways.get(pk) != "convert"]
+
+
 def may_try(copy: ProviderFileMapping, now: datetime, *, wanted: bool, fingerprint: str = "") -> bool:
     """Is it time to work on the copy? `wanted`: a request waits for it."""
     if copy.state == State.ACTIVE and not wanted:
@@ -107,7 +95,7 @@ def may_try(copy: ProviderFileMapping, now: datetime, *, wanted: bool, fingerpri
         return wanted and copy.next_attempt_at <= now
     start = copy.next_attempt_at
     if wanted and copy.attempts:
-        pause = _pause(copy.attempts, LONGEST_PAUSE)
+        pause = outcomes.pause_after(copy.attempts, outcomes.LONGEST_PAUSE)
         start -= timedelta(seconds=pause - min(pause, WANTED_PAUSE))
     return start <= now
 
@@ -123,7 +111,7 @@ def work_on(mapping_id: int, *, wanted: bool = False) -> bool:
         return False
     here("copy.lease_taken")
     copy = ProviderFileMapping.objects.select_related("file", "account").get(pk=mapping_id)
-    outcome: Outcome | None = _after_failure(copy, "The copy could not be made; the log says why.")
+    outcome: Outcome | None = outcomes.after_failure(copy, "The copy could not be made; the log says why.")
     with lease:
         try:
             outcome = _work(copy, lease, wanted)
@@ -131,7 +119,7 @@ def work_on(mapping_id: int, *, wanted: bool = False) -> bool:
             outcome = None
             logger.warning("Another worker took over copy %s.", mapping_id)
         except PorticoError as error:
-            outcome = _after_error(copy, error)
+            outcome = outcomes.after_error(copy, error)
         finally:
             if outcome is not None:
                 _settle(copy, lease, outcome)
@@ -172,9 +160,9 @@ def _renew(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome
         # Always from the beginning: looked for by its name, the former copy would be found.
         lease.record(sealed_checkpoint="")
         copy.sealed_checkpoint = ""
-        remote = _upload_with_room(copy, lease)
+        remote = room.upload_with_room(copy, lease)
         here("renewal.sent")
-        columns = _columns(copy, remote, fingerprint)
+        columns = outcomes.columns_of(copy, remote, fingerprint)
         if remote.state == "processing":
             watched = _watch(copy, lease).columns
             if watched.get("state") != State.ACTIVE:
@@ -186,7 +174,9 @@ def _renew(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome
         copy.provider_file_id, copy.uploaded_at = former
         logger.warning("Copy %s could not be renewed: %s", copy.pk, error.message)
         attempts = copy.attempts + 1
-        pause = timedelta(seconds=max(_pause(attempts, LONGEST_PAUSE), error.retry_after or 0.0))
+        pause = timedelta(
+            seconds=max(outcomes.pause_after(attempts, outcomes.LONGEST_PAUSE), error.retry_after or 0.0)
+        )
         later = {
             "error": error.message,
             "attempts": attempts,
@@ -194,22 +184,7 @@ def _renew(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome
             "sealed_checkpoint": "",
         }
         return Outcome(later, obsolete=remote.id if remote else "")
-    return Outcome(columns | _active())
-
-
-def _columns(copy: ProviderFileMapping, remote: RemoteFile, fingerprint: str) -> dict[str, Any]:
-    """What a new copy at the provider changes in the row."""
-    copy.provider_file_id, copy.uploaded_at = remote.id, timezone.now()
-    return {
-        "provider_file_id": remote.id,
-        "uri": remote.uri,
-        "media_type": remote.media_type,
-        "fingerprint": fingerprint,
-        "uploads": F("uploads") + 1,
-        "uploaded_at": copy.uploaded_at,
-        "sealed_checkpoint": "",
-        "expires_at": _end(remote, copy.uploaded_at),
-    }
+    return Outcome(columns | outcomes.active())
 
 
 def _upload(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcome:
@@ -220,16 +195,16 @@ def _upload(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcom
     lease.record(state=State.UPLOADING)
     here("copy.uploading")
     copy.state = State.UPLOADING
-    remote = _upload_with_room(copy, lease)
+    remote = room.upload_with_room(copy, lease)
     if remote.id == obsolete:
         # An interrupted upload was looked for by its name and the copy that is to be replaced was found.
         copy.sealed_checkpoint = ""
-        remote = _upload_with_room(copy, lease)
+        remote = room.upload_with_room(copy, lease)
     here("copy.sent")
-    columns = _columns(copy, remote, fingerprint)
+    columns = outcomes.columns_of(copy, remote, fingerprint)
     match remote.state:
         case "active":
-            return Outcome(columns | _active(), obsolete)
+            return Outcome(columns | outcomes.active(), obsolete)
         case "failed":
             lease.record(**columns)
             raise FileFailed(remote.error or "The provider could not process the file.")
@@ -241,18 +216,6 @@ def _upload(copy: ProviderFileMapping, lease: Lease, fingerprint: str) -> Outcom
             return Outcome(watched.columns, obsolete)
 
 
-def _upload_with_room(copy: ProviderFileMapping, lease: Lease) -> RemoteFile:
-    """Gives up the copies that were not used for longest when the account's storage is full."""
-    for _ in range(MAX_EVICTIONS):
-        try:
-            return transfer.upload(copy, lease)
-        except UpstreamQuotaFull:
-            if not evict(copy.account_id):
-                raise
-            copy.sealed_checkpoint = ""
-    return transfer.upload(copy, lease)
-
-
 def _watch(copy: ProviderFileMapping, lease: Lease) -> Outcome:
     """Waits for the provider to finish processing; hands the row back when that takes long."""
     stop = time.monotonic() + WATCH_SECONDS
@@ -261,11 +224,11 @@ def _watch(copy: ProviderFileMapping, lease: Lease) -> Outcome:
         try:
             remote = transfer.look(copy)
         except UpstreamFileGone as error:
-            again = _after_failure(copy, error.message).columns
+            again = outcomes.after_failure(copy, error.message).columns
             return Outcome({**again, "state": State.PENDING, "provider_file_id": "", "uri": ""})
         if remote.state == "active":
             known = {"uri": remote.uri} if remote.uri else {}
-            return Outcome(known | _active())
+            return Outcome(known | outcomes.active())
         if remote.state == "failed":
             raise FileFailed(remote.error or "The provider could not process the file.")
         if copy.uploaded_at and timezone.now() - copy.uploaded_at > PROCESSING_LIMIT:
@@ -295,31 +258,6 @@ def _delete(copy: ProviderFileMapping, lease: Lease, now: datetime) -> Outcome |
     return None
 
 
-def evict(account_id: int) -> bool:
-    """Removes the account's copy that was not used for longest; False when all of them are in use."""
-    since = timezone.now() - IN_USE
-    oldest = (
-        ProviderFileMapping.objects.filter(account_id=account_id, state=State.ACTIVE)
-        .exclude(Q(last_used_at__gt=since) | Q(ready_at__gt=since))
-        .select_related("account")
-        .order_by(F("last_used_at").asc(nulls_first=True), "ready_at")
-        .first()
-    )
-    lease = leases.take(oldest.pk) if oldest else None
-    if oldest is None or lease is None:
-        return False
-    with lease:
-        removed = False
-        try:
-            transfer.remove(oldest, oldest.provider_file_id)
-            removed = True
-        except PorticoError as error:
-            logger.warning("Copy %s could not be removed to make room: %s", oldest.pk, error.message)
-        finally:
-            lease.release(**({"state": State.EXPIRED, "provider_file_id": "", "uri": ""} if removed else {}))
-    return removed
-
-
 def mark_expired(now: datetime) -> int:
     """Tells of copies that ended; they are made again when a request wants them."""
     free = Q(lease_until=None) | Q(lease_until__lte=now)
@@ -330,9 +268,11 @@ def mark_expired(now: datetime) -> int:
 def _refuse_unreadable(copy: ProviderFileMapping) -> None:
     """Nothing is sent to a provider whose models cannot read it."""
     file, provider, media_type = copy.file, transfer.provider_of(copy), transfer.media_type_of(copy)
-    if copy.purpose == CHAT_PURPOSE and provider.delivery(media_type, file.size) == "unsupported":
+    way = provider.delivery(media_type, file.size)
+    if copy.purpose == CHAT_PURPOSE and way in ("unsupported", "convert"):
         raise UnsupportedFile(
             f"{provider.title} cannot read a file of type {media_type} and {file.size} bytes."
+            + (" Chats are sent the text made of it." if way == "convert" else advice(media_type))
         )
 
 
@@ -341,76 +281,6 @@ def _obsolete(copy: ProviderFileMapping) -> str:
     requests under way may still refer to it."""
     ended = copy.expires_at is not None and copy.expires_at <= timezone.now()
     return "" if copy.state == State.ACTIVE or ended else copy.provider_file_id
-
-
-def _active() -> dict[str, Any]:
-    return {"state": State.ACTIVE, "ready_at": timezone.now(), "error": "", "attempts": 0}
-
-
-def _end(remote: RemoteFile, uploaded_at: datetime) -> datetime | None:
-    """The copy's end by our clock: its life as the provider tells it, counted from the upload."""
-    if remote.expires_at and remote.created_at:
-        return uploaded_at + (remote.expires_at - remote.created_at)
-    return remote.expires_at
-
-
-def _after_error(copy: ProviderFileMapping, error: PorticoError) -> Outcome:
-    logger.warning(
-        "Copy %s of file %s failed: %s (%s)",
-        copy.pk,
-        copy.file_id,
-        error.message,
-        error.provider_message or error.code,
-    )
-    if copy.state == State.DELETING or not _is_final(error):
-        return _after_failure(copy, error.message, error.retry_after or 0.0)
-    columns = {
-        "state": State.FAILED,
-        "error": error.message,
-        "attempts": 0,
-        "next_attempt_at": timezone.now() + FAILED_PAUSE,
-        "sealed_checkpoint": "",
-        "provider_file_id": "",
-        "uri": "",
-    }
-    return Outcome(columns, obsolete=copy.provider_file_id)
-
-
-def _is_final(error: PorticoError) -> bool:
-    """Would trying again end alike?"""
-    if isinstance(error, FileCorrupt):
-        return True
-    return not error.retryable and not isinstance(error, ServiceError | FileNotReady | RequestTimeout)
-
-
-def _after_failure(copy: ProviderFileMapping, why: str, at_least: float = 0.0) -> Outcome:
-    """Another try after a pause that grows; an upload is given up at last, a deletion never."""
-    attempts = copy.attempts + 1
-    deleting = copy.state == State.DELETING
-    pause = max(_pause(attempts, LONGEST_DELETE_PAUSE if deleting else LONGEST_PAUSE), at_least)
-    columns: dict[str, Any] = {
-        "error": why,
-        "attempts": attempts,
-        "next_attempt_at": timezone.now() + timedelta(seconds=pause),
-    }
-    if attempts >= RESUMES:
-        columns["sealed_checkpoint"] = ""
-    if deleting:
-        return Outcome(columns)
-    if attempts >= MAX_ATTEMPTS:
-        columns |= {"state": State.FAILED, "next_attempt_at": timezone.now() + FAILED_PAUSE}
-    elif copy.state != State.PROCESSING and not _is_kept(copy):
-        columns["state"] = State.PENDING
-    return Outcome(columns)
-
-
-def _is_kept(copy: ProviderFileMapping) -> bool:
-    return copy.state == State.ACTIVE and is_last_resort(copy, timezone.now())
-
-
-def _pause(attempts: int, longest: float) -> float:
-    """Seconds after so many failures in a row: 1, 2, 4 …"""
-    return min(2.0 ** (attempts - 1), longest)
 
 
 def _settle(copy: ProviderFileMapping, lease: Lease, outcome: Outcome) -> None:

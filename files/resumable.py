@@ -13,7 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from files import rules, services, storage, uploads
+from files import in_order, rules, services, storage, uploads
 from files.models import Caller, ManagedFile, ResumableUpload, Upload, UploadPart
 from providers.errors import Conflict, InvalidRequest, PorticoError
 
@@ -59,6 +59,7 @@ def add(row: ResumableUpload, *, part_id: str, size: int, at: int) -> ResumableU
             current.part_ids = [*current.part_ids, part_id]
             current.received = at + size
             current.save(update_fields=["part_ids", "received"])
+        in_order.keep(row.upload_id, part_id)
     except BaseException:
         with suppress(PorticoError):  # what remains is found by reconcile_files
             storage.discard_parts(row.upload.storage, row.upload.blob, [part_id])

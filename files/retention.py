@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -41,17 +42,25 @@ def expire(now: datetime, limit: int = 500) -> list[str]:
     return [file_id for file_id in dict.fromkeys(ended) if mark_deleted(file_id)]
 
 
-def unfinished(now: datetime) -> QuerySet[ManagedFile]:
-    """Deleted files whose next step is due."""
+def unfinished(now: datetime, down: Collection[int] = ()) -> QuerySet[ManagedFile]:
+    """Deleted files whose next step is due; without those that have copies at accounts that are down."""
     deleting = ProviderFileMapping.State.DELETING
     waiting = ProviderFileMapping.objects.filter(
-        Q(lease_until__gt=now) | Q(state=deleting, next_attempt_at__gt=now)
+        Q(lease_until__gt=now) | Q(state=deleting, next_attempt_at__gt=now) | Q(account__in=down)
     )
     return (
         ManagedFile.objects.exclude(deleted_at=None)
         .exclude(pk__in=waiting.values("file"))
         .order_by("deleted_at")
     )
+
+
+def accounts_that_failed(**copies: Any) -> set[int]:
+    """Accounts of these copies at which the last try to delete one failed."""
+    failed = ProviderFileMapping.objects.filter(
+        **copies, state=ProviderFileMapping.State.DELETING, attempts__gt=0
+    )
+    return set(failed.values_list("account_id", flat=True))
 
 
 def delete_file_now(file_id: str) -> bool:

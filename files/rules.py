@@ -9,7 +9,7 @@ from django.db.models import Count, F, Sum
 
 from files import storage
 from files.models import DailyUse, FileRules, ManagedFile
-from providers.errors import Forbidden, RateLimited, TooLarge
+from providers.errors import Forbidden, InvalidRequest, RateLimited, TooLarge
 
 
 def rules_of(team_id: int) -> FileRules:
@@ -19,7 +19,14 @@ def rules_of(team_id: int) -> FileRules:
 
 def storage_for(rules: FileRules, target: str | None) -> str:
     """What the caller names, else the team's storage, else the operator's. Raises InvalidRequest."""
-    return storage.alias_for(rules.storage if target in (None, "", "default") else target)
+    alias = storage.alias_for(rules.storage if target in (None, "", "default") else target)
+    if rules.allowed_storages and alias not in rules.allowed_storages:
+        raise InvalidRequest(
+            f"Files of this team may be kept in {', '.join(rules.allowed_storages)} only.",
+            param="target_storage",
+            code="storage_not_allowed",
+        )
+    return alias
 
 
 def largest_file(rules: FileRules, limit: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import transaction
@@ -57,6 +58,8 @@ def create_file(
     `expires_in` in seconds. Bytes that the team has already are not kept twice. They are removed again when
     this fails, unless `keeps_bytes`. `and_then` runs in the transaction that makes the row. Raises
     InvalidRequest, and TooLarge, Forbidden or RateLimited where the team's rules end.
+
+    Damaged files of the team with the same bytes become readable again.
     """
     is_kept = keeps_bytes
     try:
@@ -69,9 +72,10 @@ def create_file(
         media_type = media.sniff(stored.head, filename, declared_media_type)
         scanning.check_allowed(filename, media_type)
         now = timezone.now()
+        sharing.notice_lost(caller.team_id, stored)
         with transaction.atomic():
             team_rules = rules.take_room(caller.team_id, stored.size, now)
-            blob = sharing.twin_of(caller.team_id, stored) or stored.key
+            blob, damaged = sharing.place(caller.team_id, stored)
             file = ManagedFile.objects.create(
                 team_id=caller.team_id,
                 key_id=caller.key_id,
@@ -96,6 +100,7 @@ def create_file(
             here("file.row_made")
         here("file.committed")
         is_kept = blob == stored.key
+        sharing.forget_bytes(stored.storage, damaged)
         return file
     finally:
         if not is_kept:
@@ -125,7 +130,7 @@ def list_files(
 ) -> Page[ManagedFile]:
     """One page by age, beginning behind the file `after`. Raises InvalidRequest."""
     check_page(limit, order)
-    files = with_status(ManagedFile.objects.visible_to(caller))
+    files = with_status(ManagedFile.objects.listed_for(caller))
     if purpose is not None:
         files = files.filter(purpose=purpose) if purpose in PURPOSES else files.none()
     if after is not None:
@@ -147,9 +152,7 @@ def delete_file(*, caller: Caller, file_id: str) -> None:
 
     Raises FileNotFound, and Forbidden for a file that another team shares.
     """
-    file = get_file(caller=caller, file_id=file_id)
-    if not caller.is_admin and file.team_id not in caller.team_ids:
-        raise Forbidden("This file belongs to another team, which shares it with yours.")
+    file = own_file(caller=caller, file_id=file_id)
     with transaction.atomic():
         if not retention.mark_deleted(file.pk):
             raise no_such_file(file_id)
@@ -176,12 +179,63 @@ def send_again(*, caller: Caller, mapping_id: int) -> ProviderFileMapping:
     return copy
 
 
+def change_end(*, caller: Caller, file_id: str, ends_at: datetime | None) -> ManagedFile:
+    """Lets a file live until another moment; None for ever.
+
+    Raises FileNotFound, Forbidden, and InvalidRequest, also where the team's rules end its files earlier.
+    """
+    file = own_file(caller=caller, file_id=file_id)
+    if ends_at is not None and ends_at <= timezone.now():
+        raise InvalidRequest("A file must end in the future. Delete it to end it now.", param="expires_at")
+    latest = rules.end_of(rules.rules_of(file.team_id), file.created_at, None)
+    if latest is not None and (ends_at is None or ends_at > latest):
+        raise InvalidRequest(
+            f"The rules of its team end this file on {latest:%d %b %Y, %H:%M} UTC at the latest.",
+            param="expires_at",
+            code="kept_too_long",
+        )
+    ManagedFile.objects.filter(pk=file.pk, deleted_at=None).update(expires_at=ends_at)
+    file.expires_at = ends_at
+    return file
+
+
+def send_all_again(*, caller: Caller, file_id: str) -> int:
+    """Makes every copy anew that failed or ended; returns how many. Raises FileNotFound, Forbidden, and
+    InvalidRequest when there is none."""
+    file = own_file(caller=caller, file_id=file_id)
+    ended = list(file.copies.filter(state__in=(State.FAILED, State.EXPIRED)).values_list("pk", flat=True))
+    if not ended:
+        raise InvalidRequest("None of its copies failed or ended.", code="nothing_to_send")
+    for mapping_id in ended:
+        send_again(caller=caller, mapping_id=mapping_id)
+    return len(ended)
+
+
+def own_file(*, caller: Caller, file_id: str) -> ManagedFile:
+    """A file that is the caller's to change. Raises FileNotFound, and Forbidden for one that another team
+    shares."""
+    file = get_file(caller=caller, file_id=file_id)
+    if not is_own(caller, file):
+        raise Forbidden("This file belongs to another team, which shares it with yours.")
+    return file
+
+
+def is_own(caller: Caller, file: ManagedFile) -> bool:
+    """Does the file belong to the caller, rather than being shared with them?"""
+    return caller.is_admin or file.team_id in caller.team_ids
+
+
 def to_openai(file: ManagedFile) -> dict[str, Any]:
     """OpenAI's FileObject, without a query. `status` is `error` when every copy that was asked for failed, as
     get_file and list_files know."""
     status, details = "processed", None
     if file.scan == ManagedFile.Scan.QUARANTINED:
         status, details = "error", f"The file is in quarantine: {file.scan_report}"
+    elif file.damaged_at is not None:
+        status, details = (
+            "error",
+            "The stored bytes are damaged. Upload the same file again to mend it.",
+        )
     elif file.scan == ManagedFile.Scan.PENDING:
         status = "uploaded"
     elif getattr(file, "has_failed", False):

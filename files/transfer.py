@@ -12,10 +12,10 @@ from typing import Any
 
 from django.conf import settings
 
+from files import damage
 from files.kill_points import here
 from files.leases import Lease
 from files.models import ManagedFile, ProviderFileMapping
-from files.storage import open_source
 from providers import registry
 from providers.errors import ServiceError, Unavailable, UnsupportedFile, UpstreamInvalid
 from providers.http import SyncClient
@@ -63,7 +63,7 @@ def upload(copy: ProviderFileMapping, lease: Lease) -> RemoteFile:
     )
     connection = connection_of(copy)
     flow = verbs(copy).create(connection, described, _opened(copy))
-    source = _Watched(open_source(file), lease)
+    source = _Watched(damage.open_checked(file), lease)
     remote = client().run(flow, source, _keep(copy, lease))
     if not _is_same(remote, file):
         remove(copy, remote.id)

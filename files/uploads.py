@@ -19,7 +19,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from files import rules, services, storage
+from files import in_order, rules, services, storage
 from files.database import with_connections
 from files.ids import new_part_id
 from files.kill_points import here
@@ -63,7 +63,7 @@ def create_upload(
         raise TooLarge(f"A file may have at most {settings.MAX_UPLOAD_BYTES} bytes.", param="bytes")
     now = timezone.now()
     rules.check_room(rules.rules_of(caller.team_id), size, now)
-    return Upload.objects.create(
+    upload = Upload.objects.create(
         team_id=caller.team_id,
         key_id=caller.key_id,
         user_id=caller.user_id,
@@ -79,6 +79,8 @@ def create_upload(
         created_at=now,
         expires_at=now + LIFE,
     )
+    in_order.begin(upload.pk)
+    return upload
 
 
 def get_upload(*, caller: Caller, upload_id: str) -> Upload:
@@ -91,14 +93,18 @@ def get_upload(*, caller: Caller, upload_id: str) -> Upload:
     return upload
 
 
-def check_open(upload: Upload, coming: int = 1) -> None:
-    """Raises InvalidRequest when so many more bytes cannot come."""
+def check_open(upload: Upload, coming: int = 1, offset: int | None = None) -> None:
+    """Raises InvalidRequest when so many more bytes cannot come, Conflict when that part is here already."""
     now = timezone.now()
     if upload.status != Status.PENDING or upload.expires_at <= now:
         status = Status.EXPIRED if upload.status == Status.PENDING else upload.status
         raise InvalidRequest(f"This upload is {status}; it takes no more parts.", code="upload_not_pending")
     if upload.lease_until is not None and upload.lease_until > now:
         raise Conflict("This upload is being completed.", code="upload_not_pending")
+    if offset is not None and not 0 <= offset < upload.size:
+        raise InvalidRequest("offset must lie inside the file.", param="offset")
+    if offset is not None and upload.parts.filter(offset=offset).exists():
+        raise Conflict("The part that begins there has arrived already.", param="offset", code="part_exists")
     held: int = upload.parts.aggregate(size=Sum("size", default=0))["size"]
     if held + coming > upload.size:
         raise InvalidRequest(
@@ -113,18 +119,24 @@ def check_open(upload: Upload, coming: int = 1) -> None:
 async def open_part(upload: Upload) -> tuple[str, storage.Ingest]:
     """The id of a new part and the place for its bytes, which go straight into the storage."""
     part_id = new_part_id()
-    return part_id, await storage.stage(upload.storage, upload.blob, part_id)
+    digest = in_order.next_part(upload.pk, part_id)
+    ingest = await storage.stage(upload.storage, upload.blob, part_id, digest)
+    in_order.receive(upload.pk, part_id, ingest)
+    return part_id, ingest
 
 
-def add_part(*, caller: Caller, upload_id: str, part_id: str, size: int) -> UploadPart:
+def add_part(
+    *, caller: Caller, upload_id: str, part_id: str, size: int, offset: int | None = None
+) -> UploadPart:
     """Makes staged bytes a part. They are discarded when this fails."""
     upload = get_upload(caller=caller, upload_id=upload_id)
     here("part.staged")
     try:
         with transaction.atomic():
-            check_open(Upload.objects.select_for_update().get(pk=upload.pk), size)
-            part = UploadPart.objects.create(pk=part_id, upload=upload, size=size)
+            check_open(Upload.objects.select_for_update().get(pk=upload.pk), size, offset)
+            part = UploadPart.objects.create(pk=part_id, upload=upload, size=size, offset=offset)
         here("part.committed")
+        in_order.keep(upload.pk, part_id)
         return part
     except BaseException:
         _discard(upload, [part_id])
@@ -153,7 +165,7 @@ def complete_upload(
             here("upload.claimed")
             storage.join_parts(upload.storage, upload.blob, parts)
             here("upload.joined")
-            stored = storage.measure(upload.storage, upload.blob, upload.size, md5)
+            stored = _stored(upload, part_ids, md5)
             here("upload.measured")
             _make_file(caller, upload, stored, account_ids)
             here("upload.committed")
@@ -275,6 +287,15 @@ def _parts(upload: Upload, part_ids: Sequence[str]) -> list[Part]:
             code="upload_size_mismatch",
         )
     return [Part(part_id, sizes[part_id]) for part_id in part_ids]
+
+
+def _stored(upload: Upload, part_ids: Sequence[str], md5: str | None) -> Stored:
+    """What the parts have become. Read once to learn the hash, unless it is known from their arrival."""
+    known = in_order.whole(upload.pk, part_ids) if md5 is None else None
+    in_order.forget(upload.pk)
+    if known is None:
+        return storage.measure(upload.storage, upload.blob, upload.size, md5)
+    return Stored(upload.storage, upload.blob, upload.size, *known)
 
 
 def _make_file(caller: Caller, upload: Upload, stored: Stored, account_ids: Collection[int]) -> None:

@@ -49,6 +49,9 @@ def _azure(account: str, connection_string: str | None) -> dict[str, Any]:
         "connection_string": connection_string,
         "account_key": env.secret("AZURE_STORAGE_ACCOUNT_KEY"),
     }
+    if endpoint := env.text("AZURE_STORAGE_ENDPOINT"):
+        scheme, _, place = endpoint.rstrip("/").partition("://")
+        options |= {"custom_domain": place, "azure_ssl": scheme != "http"}
     if not connection_string and not options["account_key"]:
         options["token_credential"] = LazyIdentity(
             tenant=env.text("AZURE_STORAGE_TENANT_ID"),
@@ -65,6 +68,8 @@ def _s3(bucket: str) -> dict[str, Any]:
         "location": env.text("PORTICO_S3_PREFIX"),
         "endpoint_url": env.text("PORTICO_S3_ENDPOINT_URL") or None,
         "region_name": env.text("PORTICO_S3_REGION") or None,
+        # Signed addresses of the older kind are refused by most regions.
+        "signature_version": "s3v4",
         "addressing_style": env.text("PORTICO_S3_ADDRESSING_STYLE") or None,
         "access_key": env.secret("PORTICO_S3_ACCESS_KEY_ID"),
         "secret_key": env.secret("PORTICO_S3_SECRET_ACCESS_KEY"),

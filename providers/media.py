@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from typing import Final
 
 OCTETS = "application/octet-stream"
 SHAPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+*-]{0,126}")
@@ -24,6 +25,7 @@ ALIASES = {
     "audio/x-aiff": "audio/aiff",
     "audio/x-m4a": "audio/m4a",
     "application/x-pdf": "application/pdf",
+    "text/rtf": "application/rtf",
     "application/javascript": "text/javascript",
     "application/x-javascript": "text/javascript",
     "application/x-yaml": "application/yaml",
@@ -58,8 +60,35 @@ TEXT_TYPES = frozenset(
     }
 )
 
+_OPEN_XML: Final = "application/vnd.openxmlformats-officedocument."
+_OPEN_DOCUMENT: Final = "application/vnd.oasis.opendocument."
+# Office types whose text can be read → the word for them.
+OFFICE: Final = {
+    _OPEN_XML + "wordprocessingml.document": "docx",
+    _OPEN_XML + "spreadsheetml.sheet": "xlsx",
+    _OPEN_XML + "presentationml.presentation": "pptx",
+    _OPEN_DOCUMENT + "text": "odt",
+    _OPEN_DOCUMENT + "spreadsheet": "ods",
+    _OPEN_DOCUMENT + "presentation": "odp",
+    "application/rtf": "rtf",
+}
+MAX_OFFICE_BYTES: Final = 50 * 1024 * 1024
+"""Larger office files are refused instead of being read for minutes."""
+# Office types that are not read → what to save such a file as.
+OLD_OFFICE: Final = {
+    "application/msword": ".docx or PDF",
+    "application/vnd.ms-excel": ".xlsx",
+    "application/vnd.ms-powerpoint": ".pptx or PDF",
+}
+LOCKED_OFFICE: Final = "application/x-ole-storage"
+"""What an office file is wrapped in when it has a password."""
+
 # Endings that Python's own table lacks or names otherwise on some systems.
 ENDINGS = {
+    **{ending: media_type for media_type, ending in OFFICE.items()},
+    "doc": "application/msword",
+    "xls": "application/vnd.ms-excel",
+    "ppt": "application/vnd.ms-powerpoint",
     "md": "text/markdown",
     "markdown": "text/markdown",
     "jsonl": "application/jsonl",
@@ -106,3 +135,19 @@ def guess(filename: str) -> str:
         return ENDINGS[ending]
     # mimetypes takes URLs too, so a name is given to it with the ending alone.
     return normalize(mimetypes.guess_type(f"file.{ending}")[0] or "")
+
+
+def is_office(media_type: str, size: int = 0) -> bool:
+    """Can text be made of such a file, of this (normalized) type and size?"""
+    return media_type in OFFICE and size <= MAX_OFFICE_BYTES
+
+
+def advice(media_type: str) -> str:
+    """What to do about a file that nothing reads; begins with a blank, "" when there is nothing to say."""
+    if media_type in OLD_OFFICE:
+        return f" This format from before 2007 is not read; save the file as {OLD_OFFICE[media_type]}."
+    if media_type == LOCKED_OFFICE:
+        return " If it is an office file, it has a password: save it without one."
+    if media_type in OFFICE:
+        return f" Office files may have at most {MAX_OFFICE_BYTES >> 20} MB; save it as PDF."
+    return ""

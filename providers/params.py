@@ -110,6 +110,7 @@ OPENAI: Mapping[str, Kind] = {
 CONTROL: Mapping[str, Kind] = {
     "drop_params": FLAG,
     "extra_body": OBJECT,
+    "no-log": FLAG,
 }
 
 # Other providers' words that callers may use; each provider takes its own and refuses the rest.

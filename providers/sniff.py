@@ -100,6 +100,13 @@ ZIP_ENDINGS: Final = {
     "odt": "application/vnd.oasis.opendocument.text",
     "ods": "application/vnd.oasis.opendocument.spreadsheet",
     "odp": "application/vnd.oasis.opendocument.presentation",
+    "docm": _OFFICE + "wordprocessingml.document",
+    "dotx": _OFFICE + "wordprocessingml.document",
+    "xlsm": _OFFICE + "spreadsheetml.sheet",
+    "xltx": _OFFICE + "spreadsheetml.sheet",
+    "pptm": _OFFICE + "presentationml.presentation",
+    "potx": _OFFICE + "presentationml.presentation",
+    "ppsx": _OFFICE + "presentationml.presentation",
     "epub": "application/epub+zip",
     "jar": "application/java-archive",
 }

@@ -199,8 +199,9 @@ class SignedUrl:
 FileRef: TypeAlias = ProviderFile | InlineFile | SignedUrl
 """How one request shows one file to one provider."""
 
-Delivery: TypeAlias = Literal["copy", "inline", "text", "unsupported"]
-"""How a provider takes a file of a type and size: by reference, as base64, as a text part, not at all."""
+Delivery: TypeAlias = Literal["copy", "inline", "text", "convert", "unsupported"]
+"""How a provider takes a file of a type and size: by reference, as base64, as a text part, as text that is
+made of it first (providers.office), not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,3 +360,5 @@ class Provider:
     """Keys of the signature store that `to_chat` will look up for this call."""
     native: Native | None = None
     caches: ContextCaches | None = None
+    fetches: Callable[[str, str, int], bool] | None = None
+    """(model id, media type, bytes) → True when a chat may show such a file by a signed https address."""

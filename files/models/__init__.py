@@ -16,6 +16,7 @@ from files.models.managed import (
 from files.models.raw import RawFile, RawFileQuerySet
 from files.models.resumable import ResumableUpload
 from files.models.rules import DailyUse, FileRules
+from files.models.texts import FileText
 from files.models.uploads import Upload, UploadPart, UploadQuerySet
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "DeletionQuerySet",
     "FileRules",
     "FileShare",
+    "FileText",
     "IdempotencyRecord",
     "LegacyFileId",
     "ManagedFile",

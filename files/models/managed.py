@@ -12,6 +12,9 @@ from django.utils import timezone
 
 from files.ids import new_file_id
 
+MOST_SHARED = 1_000
+"""Files that others share with the teams of a caller, up to which lists name them one by one."""
+
 
 class Caller(Protocol):
     """Whoever asks: what the files package needs to know of them (portal.services.access.Caller is one)."""
@@ -52,6 +55,28 @@ class ManagedFileQuerySet(models.QuerySet["ManagedFile"]):
         shared = FileShare.objects.filter(team__in=caller.team_ids).values("file")
         return live.filter(Q(team__in=caller.team_ids) | Q(pk__in=shared))
 
+    def listed_for(self, caller: Caller) -> ManagedFileQuerySet:
+        """What visible_to gives, for lists. Asks which files are shared with the caller, as an index can find
+        those of a team or those of some ids, but walks through all files to find what is either."""
+        if caller.is_admin:
+            return self.visible_to(caller)
+        shared = FileShare.objects.filter(team__in=caller.team_ids).values_list("file", flat=True)
+        ids = list(shared[: MOST_SHARED + 1])
+        if len(ids) > MOST_SHARED:
+            return self.visible_to(caller)
+        theirs = Q(team__in=caller.team_ids)
+        seen = self.filter(theirs | Q(pk__in=ids) if ids else theirs)
+        return seen.filter(deleted_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+
+    def seen_by(self, caller: Caller, ids: Collection[str]) -> dict[str, ManagedFile]:
+        """Those of `ids` that are visible to the caller. Most are the team's own, which are found by a query
+        that costs half as much."""
+        now = timezone.now()
+        own = self.filter(team__in=caller.team_ids, deleted_at=None).in_bulk(ids) if ids else {}
+        found = {pk: file for pk, file in own.items() if file.expires_at is None or file.expires_at > now}
+        others = [pk for pk in ids if pk not in own]
+        return found | (self.visible_to(caller).in_bulk(others) if others else {})
+
 
 class ManagedFile(models.Model):
     """One file, one id, ours. `storage` is the alias under STORAGES, `blob` the key of the bytes there; files
@@ -91,6 +116,10 @@ class ManagedFile(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     scan = models.CharField(max_length=16, choices=Scan.choices, default=Scan.NONE, blank=True)
     scan_report = models.CharField(max_length=300, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    """When all of its bytes were last read and found right."""
+    damaged_at = models.DateTimeField(null=True, blank=True)
+    """When its bytes were found wrong or missing; the same file uploaded again heals it."""
 
     objects = ManagedFileQuerySet.as_manager()
 
@@ -100,6 +129,8 @@ class ManagedFile(models.Model):
             models.Index(fields=("team", "-created_at", "-id"), name="files_of_a_team"),
             models.Index(fields=("-created_at", "-id"), name="files_by_age"),
             models.Index(fields=("storage", "blob"), name="files_by_blob"),
+            models.Index(fields=("checked_at", "created_at"), name="files_by_check"),
+            models.Index(fields=("team", "size"), condition=Q(deleted_at=None), name="files_kept_by_a_team"),
         )
 
     def __str__(self) -> str:

@@ -47,6 +47,11 @@ class RawFile(models.Model):
     sha256 = models.CharField(max_length=64)
     storage = models.CharField(max_length=32)
     blob = models.CharField(max_length=300)
+    present_id = models.CharField(max_length=512, blank=True)
+    """The provider's id of the file made again, after it had lost the first; callers keep using theirs."""
+    present_uri = models.CharField(max_length=1024, blank=True)
+    lost_at = models.DateTimeField(null=True, blank=True)
+    """When the provider was found to have it no more; it is made again from our bytes when it is used."""
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
 

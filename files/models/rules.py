@@ -8,16 +8,20 @@ from django.db import models
 class FileRules(models.Model):
     """One row for a team that has rules of its own; an empty field means the operator's general rule.
 
-    `keep_days` ends every new file after so many days, whatever its upload asked for.
+    `storage` is where its files go unless an upload names another of `allowed_storages` (any, when that is
+    empty). `keep_days` ends every file after so many days, whatever its upload asked for.
     """
 
     team = models.OneToOneField("portal.Team", on_delete=models.CASCADE, related_name="file_rules")
     storage = models.CharField(max_length=32, blank=True)
+    allowed_storages = models.JSONField(default=list, blank=True)
     max_bytes = models.BigIntegerField(null=True, blank=True)
     max_files = models.PositiveIntegerField(null=True, blank=True)
     max_file_bytes = models.BigIntegerField(null=True, blank=True)
     max_bytes_per_day = models.BigIntegerField(null=True, blank=True)
     keep_days = models.PositiveIntegerField(null=True, blank=True)
+    may_share = models.BooleanField(default=True)
+    """May its files be shared with other teams?"""
 
     class Meta:
         verbose_name_plural = "file rules"

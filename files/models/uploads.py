@@ -58,12 +58,20 @@ class Upload(models.Model):
 
 
 class UploadPart(models.Model):
-    """One part, safely staged; nobody sees its bytes before the upload is complete."""
+    """One part, safely staged; nobody sees its bytes before the upload is complete.
+
+    `offset` is where it belongs in the file, if its sender said so: after an interruption, whoever goes on
+    knows by it what has arrived, even where the answer was lost.
+    """
 
     id = models.CharField(primary_key=True, max_length=72, default=new_part_id, editable=False)
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
     size = models.BigIntegerField()
+    offset = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("upload", "offset"), name="one_part_per_offset"),)
 
     def __str__(self) -> str:
         return f"{self.pk} of {self.upload_id}"

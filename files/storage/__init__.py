@@ -15,12 +15,14 @@ from typing import Final
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage, InvalidStorageError, storages
+from django.utils.http import content_disposition_header
 
 from files.media import HEAD_BYTES
-from files.storage.base import Blob, Part, Placed, Store, Stored
-from files.storage.ingest import Ingest, threads
+from files.storage.base import Blob, Part, Placed, Store, Stored, Told, in_blocks
+from files.storage.ingest import Digest, Ingest, threads
 from files.storage.local import LocalStore
 from providers.errors import InvalidRequest
+from providers.media import OCTETS
 from providers.types import ByteSource
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "measure",
     "new_key",
     "open_source",
+    "put",
     "read",
     "remove_leftovers",
     "signed_url",
@@ -50,7 +53,8 @@ __all__ = [
 NOT_FOR_FILES: Final = frozenset({"default", "staticfiles"})
 EXTRAS: Final = {"s3": "s3", "gcs": "gcs"}
 """Storage alias → the optional extra of the package that it needs."""
-LONGEST_SIGNED: Final = 3600
+LONGEST_SIGNED: Final = 900
+"""Seconds."""
 BACKENDS: Final = {
     "storages.backends.azure_storage.AzureStorage": "azure",
     "storages.backends.s3.S3Storage": "s3",
@@ -84,17 +88,35 @@ async def begin(target: str | None = None) -> Ingest:
 
     def opened() -> Ingest:
         store = _store(alias)
-        return Ingest(alias, key, store.create(key), store)
+        return Ingest(alias, key, store.create(key), store, hashlib.sha256())
 
     return await asyncio.get_running_loop().run_in_executor(threads, opened)
 
 
-async def stage(alias: str, key: str, name: str) -> Ingest:
-    """Opens a place for one part of a file that `join_parts` makes later under `key`."""
+def put(alias: str, data: bytes) -> Stored:
+    """Keeps a few bytes under a new key, from a thread. Raises InsufficientStorage, Unavailable."""
+    store, key = _store(alias), new_key()
+    sink = store.create(key)
+    try:
+        for piece in in_blocks([data], store.block):
+            sink.write(piece)
+        sink.finish()
+    except BaseException:
+        sink.abort()
+        raise
+    return Stored(alias, key, len(data), hashlib.sha256(data).hexdigest(), data[:HEAD_BYTES])
+
+
+async def stage(alias: str, key: str, name: str, digest: Digest | None = None) -> Ingest:
+    """Opens a place for one part of a file that `join_parts` makes later under `key`.
+
+    Parts are not hashed by themselves: `digest` goes on over the bytes where they continue what it has, else
+    `measure` finds the hash of the whole.
+    """
 
     def opened() -> Ingest:
         store = _store(alias)
-        return Ingest(alias, key, store.stage(key, name), store)
+        return Ingest(alias, key, store.stage(key, name), store, digest)
 
     return await asyncio.get_running_loop().run_in_executor(threads, opened)
 
@@ -164,9 +186,14 @@ def address(file: Placed) -> str:
     return _store(file.storage).address(file.blob)
 
 
-def signed_url(file: Placed, seconds: int) -> str | None:
-    """A bearer address of the bytes that ends soon; None where the storage has no such thing."""
-    return _store(file.storage).signed_url(file.blob, min(seconds, LONGEST_SIGNED))
+def signed_url(file: Placed, seconds: int, *, media_type: str = OCTETS, filename: str = "file") -> str | None:
+    """A bearer address of the bytes that ends soon; None where the storage has no such thing.
+
+    It is a secret until then: it belongs in no log, no ledger and no answer. What it leads to is told as an
+    attachment, so that no browser runs it. Raises Unavailable.
+    """
+    told = Told(media_type, content_disposition_header(True, filename) or "attachment")
+    return _store(file.storage).signed_url(file.blob, min(seconds, LONGEST_SIGNED), told)
 
 
 def remove_leftovers(older_than: float) -> int:

@@ -37,6 +37,7 @@ from files.storage.base import (
     Blob,
     Part,
     Sink,
+    Told,
     missing,
     prefixed,
     too_short,
@@ -63,6 +64,7 @@ CONTENT: Final = ContentSettings(content_type="application/octet-stream")
 
 class AzureStore:
     block = BLOCK
+    least = BLOCK
 
     def __init__(self, storage: Any) -> None:
         """`storage`: the configured storages.backends.azure_storage.AzureStorage."""
@@ -109,7 +111,7 @@ class AzureStore:
     def address(self, key: str) -> str:
         return str(self.blob(key).url).partition("?")[0]
 
-    def signed_url(self, key: str, seconds: int) -> str | None:
+    def signed_url(self, key: str, seconds: int, told: Told) -> str | None:
         """By the account's key, else by a key that Entra lends to our identity for that long."""
         now = datetime.now(UTC)
         starts, ends = now - CLOCK_SKEW, now + timedelta(seconds=seconds)
@@ -120,13 +122,15 @@ class AzureStore:
                 service = _service(self._storage)
                 secret = {"user_delegation_key": service.get_user_delegation_key(starts, ends)}
             token = generate_blob_sas(
-                str(blob.account_name),
+                self._storage.account_name or str(blob.account_name),
                 blob.container_name,
                 blob.blob_name,
                 permission=BlobSasPermissions(read=True),
                 start=starts,
                 expiry=ends,
                 protocol="https" if blob.scheme == "https" else None,
+                content_type=told.media_type,
+                content_disposition=told.disposition,
                 **secret,
             )
         return f"{self.address(key)}?{token}"
@@ -258,7 +262,8 @@ def _service(storage: Any) -> BlobServiceClient:
         if EMULATOR in storage.connection_string or "UseDevelopmentStorage" in storage.connection_string:
             options = {"api_version": EMULATOR_API, **options}
         return BlobServiceClient.from_connection_string(storage.connection_string, **options)
-    address = f"{storage.azure_protocol}://{storage.account_name}.blob.{storage.endpoint_suffix}"
+    place = storage.custom_domain or f"{storage.account_name}.blob.{storage.endpoint_suffix}"
+    address = f"{storage.azure_protocol}://{place}"
     credential = storage.account_key or storage.sas_token or storage.token_credential
     if storage.account_key:
         credential = {"account_name": storage.account_name, "account_key": storage.account_key}

@@ -43,6 +43,14 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a signed address answers with, beside the bytes."""
+
+    media_type: str
+    disposition: str
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One staged part of a file that is put together later. Names are ours and all of one length."""
 
@@ -81,6 +89,11 @@ class Store(Protocol):
         """How many bytes a sink wants at a time."""
         ...
 
+    @property
+    def least(self) -> int:
+        """With how many it makes do while many files come in at once."""
+        ...
+
     def create(self, key: str) -> Sink: ...
 
     def stage(self, key: str, name: str) -> Sink:
@@ -115,13 +128,14 @@ class Store(Protocol):
         """Where the bytes are, for the operator; no secret in it, and of no use without credentials."""
         ...
 
-    def signed_url(self, key: str, seconds: int) -> str | None:
+    def signed_url(self, key: str, seconds: int, told: Told) -> str | None:
         """A bearer address for reading, where the place has such."""
         ...
 
 
 class StagedAsBlobs(ABC):
-    """Staging for places that cannot put blobs together: each part is a blob, copied when all are there."""
+    """Staging where each part is a blob of its own. Places that cannot put blobs together read and write them
+    once more when all are there."""
 
     block: int
 

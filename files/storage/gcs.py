@@ -7,35 +7,45 @@ https://cloud.google.com/python/docs/reference/storage/latest/google.cloud.stora
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from google.api_core.exceptions import GoogleAPIError, NotFound, RequestRangeNotSatisfiable
+from google.auth.credentials import Signing
 from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import Request
 from requests.exceptions import RequestException
 
 from files.storage.base import (
     BLOCK,
     PIECE,
     Blob,
+    Part,
     Sink,
     StagedAsBlobs,
+    Told,
     missing,
+    part_key,
     prefixed,
     too_short,
     unavailable,
 )
-from providers.errors import FileCorrupt
+from providers.errors import FileCorrupt, Unavailable
 from providers.types import ByteSource
 
 logger = logging.getLogger(__name__)
 
+CONTENT_TYPE: Final = "application/octet-stream"
+MOST_COMPOSED: Final = 32
+"""https://cloud.google.com/storage/docs/composite-objects"""
+
 
 class GcsStore(StagedAsBlobs):
     block = BLOCK
+    least = BLOCK
 
     def __init__(self, storage: Any) -> None:
         """`storage`: the configured storages.backends.gcloud.GoogleCloudStorage."""
@@ -44,6 +54,40 @@ class GcsStore(StagedAsBlobs):
 
     def create(self, key: str) -> Sink:
         return GcsSink(self.blob(key))
+
+    def join(self, key: str, parts: Sequence[Part]) -> None:
+        """Google puts them together itself, 32 at a time."""
+        names = [part_key(key, part.name) for part in parts]
+        between: list[str] = []
+        try:
+            with translated():
+                while len(names) > MOST_COMPOSED:
+                    groups = [
+                        names[start : start + MOST_COMPOSED] for start in range(0, len(names), MOST_COMPOSED)
+                    ]
+                    names = [
+                        part_key(key, f"joined-{len(between) + number}") for number in range(len(groups))
+                    ]
+                    between += names
+                    for name, group in zip(names, groups, strict=True):
+                        self._compose(name, group)
+                whole = self._compose(key, names)
+        finally:
+            for name in between:
+                with suppress(Unavailable):
+                    self.delete(name)
+        if whole.size != sum(part.size for part in parts):
+            raise FileCorrupt("The storage keeps other bytes than those that were sent.")
+
+    def _compose(self, key: str, names: Sequence[str]) -> Any:
+        made = self.blob(key)
+        made.content_type = CONTENT_TYPE
+        try:
+            made.compose([self.blob(name) for name in names])
+        except NotFound:
+            raise missing(key) from None
+        made.reload()
+        return made
 
     def open(self, key: str, size: int, name: str) -> ByteSource:
         return GcsSource(self.blob(key), size, name)
@@ -67,13 +111,35 @@ class GcsStore(StagedAsBlobs):
     def address(self, key: str) -> str:
         return f"gs://{self.bucket.name}/{prefixed(self._location, key)}"
 
-    def signed_url(self, key: str, seconds: int) -> str | None:
+    def signed_url(self, key: str, seconds: int, told: Told) -> str | None:
+        """By the service account's own key, else by Google in the name of the machine's account."""
         with translated():
+            signer = self._signer()
+            if signer is None:
+                return None
             return str(
                 self.blob(key).generate_signed_url(
-                    version="v4", expiration=timedelta(seconds=seconds), method="GET"
+                    version="v4",
+                    expiration=timedelta(seconds=seconds),
+                    method="GET",
+                    response_type=told.media_type,
+                    response_disposition=told.disposition,
+                    **signer,
                 )
             )
+
+    def _signer(self) -> dict[str, str] | None:
+        """None for credentials that cannot sign, as those of a person."""
+        credentials = self.bucket.client._credentials
+        if isinstance(credentials, Signing):
+            return {}
+        email = getattr(credentials, "service_account_email", "")
+        if not email:
+            return None
+        if not credentials.valid:
+            # Only then does the metadata server tell the account's name too.
+            credentials.refresh(Request())
+        return {"service_account_email": credentials.service_account_email, "access_token": credentials.token}
 
     def blob(self, key: str) -> Any:
         return self.bucket.blob(prefixed(self._location, key))
@@ -89,7 +155,7 @@ class GcsSink:
             "wb",
             chunk_size=BLOCK,
             ignore_flush=True,
-            content_type="application/octet-stream",
+            content_type=CONTENT_TYPE,
             if_generation_match=0,
         )
 

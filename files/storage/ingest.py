@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
+from weakref import WeakSet
 
 from files.kill_points import here
 from files.media import HEAD_BYTES
@@ -16,22 +16,37 @@ threads: Final = ThreadPoolExecutor(max_workers=16, thread_name_prefix="storage"
 # Hashing and writing the same bytes side by side; a pool of its own, as the writer waits for it.
 _hashers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hashing")
 
+GATHERED: Final = 24 << 20
+"""Bytes that all files on their way in gather together in one process, as far as their storages allow."""
+
+
+class Digest(Protocol):
+    """A hash that is being made, as hashlib makes them."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+    def copy(self) -> Digest: ...
+
 
 class Ingest:
     """Takes bytes as they arrive. `async with` gives up what was not finished."""
 
-    def __init__(self, alias: str, key: str, sink: Sink, store: Store) -> None:
+    def __init__(self, alias: str, key: str, sink: Sink, store: Store, digest: Digest | None) -> None:
+        """Without a digest the bytes are a part, of which nobody asks the hash."""
         self.size = 0
         self.head = b""
         self.sink = sink
         self._alias = alias
         self._key = key
-        self._block = store.block
-        self._hash = hashlib.sha256()
+        self._store = store
+        self._hash = digest
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._job: Future[None] | None = None
         self._ended = False
+        _open.add(self)
         here("ingest.opened")
 
     async def __aenter__(self) -> Self:
@@ -41,6 +56,11 @@ class Ingest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.abort()
+
+    @property
+    def has_ended(self) -> bool:
+        """Was it finished or given up?"""
+        return self._ended
 
     async def write(self, data: bytes) -> None:
         """Takes the next bytes; waits while the storage is behind.
@@ -52,7 +72,8 @@ class Ingest:
             self.head += bytes(data[: HEAD_BYTES - len(self.head)])
         self._buffer.append(data)
         self._buffered += len(data)
-        if self._buffered >= self._block:
+        share = GATHERED // max(1, len(_open))
+        if self._buffered >= max(self._store.least, min(self._store.block, share)):
             await self._hand_over()
 
     async def finish(self) -> Stored:
@@ -62,17 +83,22 @@ class Ingest:
         here("ingest.finishing")
         self._job = threads.submit(self.sink.finish)
         await self._settled()
-        self._ended = True
+        self._end()
         here("ingest.finished")
-        return Stored(self._alias, self._key, self.size, self._hash.hexdigest(), self.head)
+        sha256 = self._hash.hexdigest() if self._hash is not None else ""
+        return Stored(self._alias, self._key, self.size, sha256, self.head)
 
     async def abort(self) -> None:
         """Leaves nothing behind; does nothing after `finish`. Safe while a write is under way."""
         if self._ended:
             return
-        self._ended = True
+        self._end()
         self._buffer.clear()
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(threads, self._discard, self._job))
+
+    def _end(self) -> None:
+        self._ended = True
+        _open.discard(self)
 
     async def _hand_over(self) -> None:
         await self._settled()
@@ -87,11 +113,12 @@ class Ingest:
             self._job = None
 
     def _append(self, data: bytes) -> None:
-        hashing = _hashers.submit(self._hash.update, data)
+        hashing = _hashers.submit(self._hash.update, data) if self._hash is not None else None
         try:
             self.sink.write(data)
         finally:
-            hashing.result()
+            if hashing is not None:
+                hashing.result()
         here("ingest.block_written")
 
     def _discard(self, job: Future[None] | None) -> None:
@@ -99,3 +126,6 @@ class Ingest:
         if job is not None:
             job.exception()
         self.sink.abort()
+
+
+_open: Final[WeakSet[Ingest]] = WeakSet()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,19 @@ from typing import Any, Final
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from files.storage.base import PIECE, Blob, Sink, StagedAsBlobs, missing, prefixed, too_short, unavailable
+from files.storage.base import (
+    PIECE,
+    Blob,
+    Part,
+    Sink,
+    StagedAsBlobs,
+    Told,
+    missing,
+    part_key,
+    prefixed,
+    too_short,
+    unavailable,
+)
 from providers.errors import FileCorrupt
 from providers.types import ByteSource
 
@@ -25,11 +38,15 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_PART: Final = 5 << 20
 """S3 takes no smaller part but as the last, and at most 10,000 of them."""
+COPIES_AT_ONCE: Final = 8
+"""Parts that S3 copies side by side when a file is put together."""
+CONTENT_TYPE: Final = "application/octet-stream"
 GONE: Final = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
 class S3Store(StagedAsBlobs):
     block = SMALLEST_PART
+    least = SMALLEST_PART
 
     def __init__(self, storage: Any) -> None:
         """`storage`: the configured storages.backends.s3.S3Storage."""
@@ -43,6 +60,45 @@ class S3Store(StagedAsBlobs):
 
     def create(self, key: str) -> Sink:
         return S3Sink(self, prefixed(self._location, key))
+
+    def join(self, key: str, parts: Sequence[Part]) -> None:
+        """S3 copies the parts itself, unless one before the last is smaller than it takes."""
+        if any(part.size < SMALLEST_PART for part in parts[:-1]):
+            super().join(key, parts)
+            return
+        where = {"Bucket": self.bucket, "Key": prefixed(self._location, key)}
+        with translated():
+            upload_id = self.client.create_multipart_upload(**where, ContentType=CONTENT_TYPE)["UploadId"]
+            try:
+                copied = self._copied(where, upload_id, key, parts)
+                self.client.complete_multipart_upload(
+                    **where, UploadId=upload_id, MultipartUpload={"Parts": copied}
+                )
+            except BaseException:
+                with suppress(BotoCoreError, ClientError, Boto3Error):
+                    self._abort(where["Key"], upload_id)
+                raise
+            there = self.client.head_object(**where)["ContentLength"]
+        if there != sum(part.size for part in parts):
+            raise FileCorrupt("The storage keeps other bytes than those that were sent.")
+
+    def _copied(
+        self, where: dict[str, str], upload_id: str, key: str, parts: Sequence[Part]
+    ) -> list[dict[str, Any]]:
+        def copied(number: int, part: Part) -> dict[str, Any]:
+            source = {"Bucket": self.bucket, "Key": prefixed(self._location, part_key(key, part.name))}
+            try:
+                answer = self.client.upload_part_copy(
+                    **where, UploadId=upload_id, PartNumber=number, CopySource=source
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code", "") in GONE:
+                    raise missing(part.name) from None
+                raise
+            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+        with ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="joining") as pool:
+            return list(pool.map(copied, range(1, len(parts) + 1), parts))
 
     def open(self, key: str, size: int, name: str) -> ByteSource:
         return S3Source(self, prefixed(self._location, key), size, name)
@@ -73,8 +129,13 @@ class S3Store(StagedAsBlobs):
     def address(self, key: str) -> str:
         return f"s3://{self.bucket}/{prefixed(self._location, key)}"
 
-    def signed_url(self, key: str, seconds: int) -> str | None:
-        what = {"Bucket": self.bucket, "Key": prefixed(self._location, key)}
+    def signed_url(self, key: str, seconds: int, told: Told) -> str | None:
+        what = {
+            "Bucket": self.bucket,
+            "Key": prefixed(self._location, key),
+            "ResponseContentType": told.media_type,
+            "ResponseContentDisposition": told.disposition,
+        }
         with translated():
             return str(self.client.generate_presigned_url("get_object", Params=what, ExpiresIn=seconds))
 
@@ -123,7 +184,7 @@ class S3Sink:
         with translated():
             if not self._upload_id:
                 self._upload_id = self._store.client.create_multipart_upload(
-                    **self._where, ContentType="application/octet-stream"
+                    **self._where, ContentType=CONTENT_TYPE
                 )["UploadId"]
             number = len(self._parts) + 1
             answer = self._store.client.upload_part(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from providers import media
+from providers import media, office
 from providers.client.accounts import Target, looks_like
 from providers.client.known_files import Owned, known_files
 from providers.client.sources import Memory, ending_of
@@ -193,9 +193,13 @@ async def _as_inline_or_copy(
     if way == "unsupported":
         raise UnsupportedFile(
             f"{provider.title} cannot be shown the file in {reference.path}: "
-            f"it has the type {file.media_type or media.OCTETS} and {len(file.data)} bytes.",
+            f"it has the type {file.media_type or media.OCTETS} and {len(file.data)} bytes."
+            + media.advice(file.media_type),
             param=reference.path,
         )
+    if way == "convert":
+        read = await asyncio.to_thread(office.bytes_to_text, file.data, file.filename or reference.path)
+        return InlineFile(read.text.encode(), office.MEDIA_TYPE, file.filename)
     if way in ("inline", "text") or len(file.data) <= INLINE_BYTES or provider.files is None:
         return file
     name = file.filename or f"file{ending_of(file.media_type)}"

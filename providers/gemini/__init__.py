@@ -22,6 +22,7 @@ PROVIDER = Provider(
     prefixes=("gemini",),
     delivery=media.delivery,
     takes_url=media.takes_url,
+    fetches=media.fetches,
     to_chat=to_chat,
     from_chat=from_chat,
     open_stream=open_stream,

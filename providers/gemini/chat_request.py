@@ -30,7 +30,7 @@ HANDLED: Final = (
         "functions", "function_call", "web_search_options", "toolConfig", "tool_config", "generationConfig",
         "generation_config", "include_server_side_tool_invocations", "parallel_tool_calls", "service_tier",
         "serviceTier", "safety_settings", "safetySettings", "cached_content", "cachedContent", "labels",
-        "continuation_token", "continuationToken", "extra_body",
+        "continuation_token", "continuationToken", "extra_body", "no-log",
     }
 )  # fmt: skip
 

@@ -33,6 +33,7 @@ NORMALISED_BY_GOOGLE: Final = 3072
 HANDLED: Final = frozenset(
     {
         "model", "input", "dimensions", "encoding_format", "task_type", "input_type", "title", "drop_params",
+        "no-log",
     }
 )  # fmt: skip
 HINTS: Final = frozenset({"user", "metadata"})

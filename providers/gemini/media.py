@@ -29,6 +29,10 @@ VIDEO: Final = frozenset(
 DOCUMENTS: Final = frozenset(
     {"application/pdf", "text/plain", "text/html", "text/css", "text/csv", "text/xml", "text/rtf"}
 )
+FETCHED: Final = (
+    DOCUMENTS | (IMAGES - {"image/heic", "image/heif"}) | (VIDEO - {"video/mov", "video/mpg", "video/mpegps"})
+)
+"""What it reads at https addresses."""
 ACCEPTED: Final = IMAGES | AUDIO | VIDEO | DOCUMENTS
 
 # The usual name of a type → Google's name for it, or for the nearest that it reads.
@@ -83,11 +87,19 @@ def upload_type(media_type: str, filename: str, purpose: str = "user_data") -> s
 def delivery(media_type: str, size: int) -> Delivery:
     """How a chat shows such a file to Gemini when no copy of it exists there yet."""
     normal = normal_type(media_type)
+    if normal is None and media.is_office(media.normalize(media_type), size):
+        return "convert"
     if normal is None or size > spec.MAX_FILE_BYTES:
         return "unsupported"
     if normal == "application/pdf" and size > spec.MAX_PDF_BYTES:
         return "unsupported"
     return "inline" if size <= spec.MAX_INLINE_BYTES else "copy"
+
+
+def fetches(model: str, media_type: str, size: int) -> bool:
+    """Files at https addresses are read from 2.5 on; sound is not among them."""
+    knows = spec.generation_of(model) >= spec.FIRST_TO_FETCH
+    return knows and normal_type(media_type) in FETCHED and size <= spec.MAX_FETCHED_BYTES
 
 
 def takes_url(part_type: str, url: str) -> bool:

@@ -136,7 +136,8 @@ def _address(reference: messages.Reference, translation: Translation) -> Json:
 def _known(normal: str | None, media_type: str, path: str, translation: Translation) -> str:
     if normal is None:
         raise UnsupportedFile(
-            f"{translation.call.public_model} does not read files of type {media_type or 'unknown'}.",
+            f"{translation.call.public_model} does not read files of type {media_type or 'unknown'}."
+            + media.advice(media_type),
             param=path,
         )
     return normal

@@ -34,6 +34,8 @@ MAX_FILE_BYTES: Final = 2 * 1024**3
 MAX_PDF_BYTES: Final = 50 * 1024**2
 MAX_INLINE_BYTES: Final = 15 * 1024**2
 """Raw bytes sent as base64 within a request; Google allows 100 MB encoded, guides still say 20 MB."""
+MAX_FETCHED_BYTES: Final = 50 * 1024**2
+"""At one address; all of a request may have 100 MB."""
 MAX_DISPLAY_NAME: Final = 512
 MAX_STOP_SEQUENCES: Final = 5
 MAX_CANDIDATES: Final = 8
@@ -47,6 +49,9 @@ UPLOAD_GRANULARITY: Final = 256 * 1024
 Generation: TypeAlias = tuple[int, int]
 NEWEST: Final[Generation] = (3, 8)
 """What a name that tells no generation (`gemini-flash-latest`, a tuned model) counts as."""
+
+FIRST_TO_FETCH: Final[Generation] = (2, 5)
+"""Earlier models read no files at https addresses."""
 
 _GENERATION = re.compile(r"gemini-(\d+)(?:\.(\d+))?(?!\d)")
 _OLD_NAMES = re.compile(r"gemini-(pro|ultra)(-vision)?$|gemini-exp-\d{4}$|learnlm")

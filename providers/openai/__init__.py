@@ -20,6 +20,7 @@ PROVIDER = Provider(
     prefixes=("openai",),
     delivery=spec.delivery,
     takes_url=spec.takes_url,
+    fetches=spec.fetches,
     to_chat=to_chat,
     from_chat=from_chat,
     open_stream=open_stream,

@@ -20,7 +20,7 @@ from providers.types import ChatCall, Connection, Flow, HttpRequest, HttpRespons
 
 OTHERS = frozenset({"task_type", "input_type", "title"})
 """Google's words."""
-CONTROL = frozenset({"drop_params", "extra_body"})
+CONTROL = frozenset({"drop_params", "extra_body", "no-log"})
 
 
 def embed(connection: Connection, call: ChatCall) -> Flow[Json]:

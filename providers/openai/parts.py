@@ -109,7 +109,8 @@ def show(file: FileRef, reference: Reference, detail: str | None, call: ChatCall
         case InlineFile() if media.is_text(media_type):
             return _as_text(file, media_type, reference, call)
     raise UnsupportedFile(
-        f"Files of type {media_type or 'unknown'} cannot be shown to the model {call.public_model}.",
+        f"Files of type {media_type or 'unknown'} cannot be shown to the model {call.public_model}."
+        + media.advice(media_type),
         param=reference.path,
     )
 

@@ -71,8 +71,11 @@ FIELDS = (
 
 
 def delivery(media_type: str, size: int) -> Delivery:
-    """How chat shows a file: PDFs by id, pictures and sound as base64, text as text."""
+    """How chat shows a file: PDFs by id, pictures and sound as base64, text as text. Office files are read by
+    the Responses API alone."""
     name = media.normalize(media_type)
+    if media.is_office(name, size):
+        return "convert"
     limit = MAX_TEXT_BYTES if media.is_text(name) else MAX_INPUT_BYTES
     if size > limit:
         return "unsupported"
@@ -81,6 +84,12 @@ def delivery(media_type: str, size: int) -> Delivery:
     if name in IMAGES or name in AUDIO_FORMATS:
         return "inline"
     return "text" if media.is_text(name) else "unsupported"
+
+
+def fetches(model: str, media_type: str, size: int) -> bool:
+    """Of files, chat reads pictures alone at an address."""
+    del model
+    return media.normalize(media_type) in IMAGES and size <= MAX_INPUT_BYTES
 
 
 def takes_url(part_type: str, url: str) -> bool:

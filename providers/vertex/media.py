@@ -13,6 +13,7 @@ from providers.vertex import bucket, spec
 
 # Of documents it reads PDF and plain text alone.
 ACCEPTED = gemini.IMAGES | gemini.AUDIO | gemini.VIDEO | {"application/pdf", "text/plain"}
+FETCHED = gemini.FETCHED & ACCEPTED
 YOUTUBE_TYPE = "video/mp4"
 """Vertex wants a media type with every address, YouTube's included."""
 
@@ -30,6 +31,12 @@ def normal_type(media_type: str | None, filename: str | None = None) -> str | No
     return None
 
 
+def fetches(model: str, media_type: str, size: int) -> bool:
+    """As the Gemini API, but of documents, pictures and films that are small."""
+    is_small = size <= spec.MAX_FETCHED_BYTES
+    return is_small and normal_type(media_type) in FETCHED and gemini.fetches(model, media_type, size)
+
+
 def takes_url(part_type: str, url: str) -> bool:
     """Google resolves YouTube and `gs://` addresses itself; copies that we made are reached by id only."""
     return gemini.takes_url(part_type, url) and not bucket.is_ours(url)
@@ -45,6 +52,8 @@ def upload_type(media_type: str, filename: str, purpose: str = "user_data") -> s
 def delivery(media_type: str, size: int) -> Delivery:
     """How a chat shows such a file to Vertex when no copy of it exists there yet."""
     normal = normal_type(media_type)
+    if normal is None and types.is_office(types.normalize(media_type), size):
+        return "convert"
     if normal is None or size > spec.MAX_FILE_BYTES:
         return "unsupported"
     if normal == "application/pdf" and size > spec.MAX_PDF_BYTES:

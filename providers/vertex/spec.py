@@ -58,6 +58,7 @@ ACCOUNT_FIELDS: Final = (
 
 MAX_FILE_BYTES: Final = 2 * 1024**3
 MAX_PDF_BYTES: Final = 50 * 1024**2
+MAX_FETCHED_BYTES: Final = 15 * 1024**2
 MAX_INLINE_BYTES: Final = 15 * 1024**2
 """Raw bytes within a request, which may hold 20 MB of base64."""
 MAX_INLINE_IMAGE_BYTES: Final = 7 * 1024**2

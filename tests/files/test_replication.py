@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from files import freshness, leases, replication, retention, services, tasks
+from files import freshness, leases, outcomes, replication, retention, services, tasks
 from files.models import ManagedFile, ProviderFileMapping
 from portal.models import ProviderAccount
 from portal.services.access import Caller
@@ -150,13 +150,13 @@ def test_a_passing_failure_is_tried_again_after_a_pause(
 def test_attempts_end_and_pauses_grow(fakes: FakeServers, copy: ProviderFileMapping) -> None:
     fakes.gemini.fault(path="upload", status=500, times=-1)
     pauses = []
-    for _ in range(replication.MAX_ATTEMPTS):
+    for _ in range(outcomes.MAX_ATTEMPTS):
         now_is_later()
         work(copy)
         pauses.append((copy.next_attempt_at - timezone.now()).total_seconds())
     assert copy.state == "failed"
     assert pauses[:4] == pytest.approx([1, 2, 4, 8], abs=0.5)
-    assert max(pauses) <= replication.LONGEST_PAUSE
+    assert max(pauses) <= outcomes.LONGEST_PAUSE
     tasks.sweep_copies()
     copy.refresh_from_db()
     assert copy.state == "failed", "only a request or a person begins anew"
@@ -263,12 +263,12 @@ def test_a_deletion_that_the_provider_blocks_goes_on_until_it_succeeds(
     work(copy)
     fakes.gemini.fault(method="DELETE", status=503, times=-1)
     services.delete_file(caller=caller, file_id=file.pk)
-    for _ in range(replication.MAX_ATTEMPTS + 2):
+    for _ in range(outcomes.MAX_ATTEMPTS + 2):
         now_is_later()
         tasks.sweep_copies()
     copy.refresh_from_db()
     assert copy.state == "deleting"
-    assert copy.attempts > replication.MAX_ATTEMPTS
+    assert copy.attempts > outcomes.MAX_ATTEMPTS
     assert (FOLDER / file.blob).exists()
     fakes.gemini.clear_faults()
     now_is_later()

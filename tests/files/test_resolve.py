@@ -21,7 +21,7 @@ from django.utils import timezone
 from files import inline, leases
 from files.database import in_thread
 from files.models import ManagedFile, ProviderFileMapping
-from files.resolve import Resolved, check, forget, holders, resolve
+from files.resolve import Resolved, check, forget, resolve
 from files.tasks import sweep_copies
 from portal.models import ProviderAccount
 from portal.services.access import Caller
@@ -166,7 +166,6 @@ async def test_a_neighbours_file_is_no_file(
         with pytest.raises(FileNotFound):
             await check(caller=rival_caller, references=[mention(value)])
     assert set(messages) == {"No such File object: ID"}
-    assert await holders(rival_caller, [large.pk]) == {}
     assert uploads(fakes) == 0
 
 
@@ -280,9 +279,9 @@ async def test_forgetting_without_saying_which_copy_concerns_the_current_one(
     fakes: FakeServers, large: ManagedFile, caller: Caller, gemini: ProviderAccount
 ) -> None:
     await ask(caller, gemini, mention(large))
-    assert await holders(caller, [large.pk, "file-abc"]) == {gemini.pk: 1}
+    assert await check(caller=caller, references=[mention(large)]) == {gemini.pk: 1}
     await forget([large.pk], gemini.pk)
-    assert await holders(caller, [large.pk]) == {}
+    assert await check(caller=caller, references=[mention(large)]) == {}
     await ask(caller, gemini, mention(large))
     assert uploads(fakes) == 2
 

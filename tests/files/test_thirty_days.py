@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from time import process_time
 from typing import Any
 
+import httpx
 import pytest
 from django.utils import timezone
 
 from files import tasks
 from files.database import in_thread
 from files.models import ManagedFile, ProviderFileMapping
-from files.resolve import forget, resolve
-from portal.models import ProviderAccount
-from portal.services.access import Caller
+from portal.asgi import application
+from portal.gateway import client
+from portal.models import ProviderAccount, UsageRecord
+from portal.services import catalog, models, usage
 from portal.services.accounts import create_account
 from portal.services.audit import Actor
-from providers import registry
-from providers.messages import Reference
-from providers.types import ProviderFile
+from providers.gemini import spec as gemini_spec
+from providers.vertex import spec as vertex_spec
 from tests.fakes import samples
 from tests.fakes.server import FakeServers
-from tests.files.conftest import MakeFile, _account
+from tests.files.conftest import _account
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 DAYS = 30
 CHATS_PER_DAY = 334
 FILES = 50
-NEW_ACCOUNT_ON_DAY = 10
-STEP = timedelta(hours=1)
+NEW_MODEL_ON_DAY = 10
+STEP = timedelta(hours=2)
+STEPS = timedelta(days=1) // STEP
 PROVIDERS = ("gemini", "gemini", "openai", "vertex_ai", "gemini", "gemini")
-BULK = 17 << 20
-"""More than Gemini is given inline."""
+INLINE = 32 << 10
+"""Providers are given less inline than usual, so that little needs to be moved to go by reference."""
 
 
 class Time:
@@ -45,7 +50,6 @@ class Time:
         self._real = timezone.now
         self._ahead = timedelta()
         self._fakes = fakes
-        self.there: dict[str, dict[str, Any]] = {}
         monkeypatch.setattr(timezone, "now", self.now)
 
     def now(self) -> datetime:
@@ -55,54 +59,56 @@ class Time:
         self._ahead += step
         for fake in (self._fakes.gemini, self._fakes.openai):
             fake.advance(step.total_seconds())
-        self.look()
-
-    def look(self) -> None:
-        """What the providers have now; until the next step of time nothing of it ends."""
-        self.there = {f"files/{row['id']}": row for row in self._fakes.gemini.files()}
-        for fake in (self._fakes.openai, self._fakes.vertex):
-            self.there |= {row["id"]: row for row in fake.files()}
-
-    def has(self, provider_file_id: str) -> dict[str, Any] | None:
-        if provider_file_id not in self.there:
-            self.look()
-        row = self.there.get(provider_file_id)
-        return row if row is not None and not row["gone"] else None
 
 
-async def chat(file: ManagedFile, caller: Caller, account: ProviderAccount, time: Time) -> str:
-    """As the gateway does: shows the file, asks whether the provider still has it, and if not, once more."""
-    for turn in range(2):
-        resolved = await resolve(
-            caller=caller,
-            references=[Reference(file.pk, "file", "messages[0].content[0].file.file_id")],
-            account_id=account.pk,
-            provider=registry.provider(account.provider),
-            connection=await in_thread(account.connection),
-            wait_seconds=60,
-        )
-        shown = resolved.files[file.pk]
-        if not isinstance(shown, ProviderFile):
-            return "inline"
-        there = time.has(shown.uri if shown.uri.startswith("gs://") else shown.id)
-        if there is not None:
-            assert there["sha256"] == file.sha256, "another file would have gone upstream"
-            return "copy"
-        if turn == 0:
-            await forget([file.pk], account.pk, used=resolved.used)
-    return "stale"
+@pytest.fixture
+async def portico(secret: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The product's own HTTP API, without a socket: the guard, the handler, the routes, the views."""
+    transport = httpx.ASGITransport(app=application)
+    headers = {"authorization": f"Bearer {secret}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://portico", headers=headers) as http:
+        yield http
+    await client.close()
+
+
+async def upload(portico: httpx.AsyncClient, number: int) -> dict[str, Any]:
+    """Every fifth file is too large to be sent inline."""
+    data = samples.pdf() + b"%%%d" % number + (bytes(2 * INLINE) if number % 5 == 0 else b"")
+    form = {"purpose": "user_data", "target_model_names": "m0"}
+    answer = await portico.post("/v1/files", data=form, files={"file": (f"{number}.pdf", data)})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def chat(portico: httpx.AsyncClient, model: str, file_id: str, sha256: str) -> str:
+    """How it went. The providers tell the hash of what they read; of a copy they lack they say so."""
+    parts = [{"type": "text", "text": "Read it"}, {"type": "file", "file": {"file_id": file_id}}]
+    body = {"model": model, "messages": [{"role": "user", "content": parts}]}
+    answer = await portico.post("/v1/chat/completions", json=body)
+    if answer.status_code != 200:
+        return f"{answer.status_code} {answer.json()['error']['code']}"
+    if sha256 not in answer.json()["choices"][0]["message"]["content"]:
+        return "another file"
+    return "right" if answer.headers["x-portico-attempts"] == "1" else "right at the second attempt"
 
 
 async def test_no_request_meets_a_stale_copy(
-    fakes: FakeServers,
-    make_file: MakeFile,
-    caller: Caller,
-    actor: Actor,
-    monkeypatch: pytest.MonkeyPatch,
+    fakes: FakeServers, portico: httpx.AsyncClient, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", fakes.vertex_url)
+    monkeypatch.setattr(gemini_spec, "MAX_INLINE_BYTES", INLINE)
+    monkeypatch.setattr(vertex_spec, "MAX_INLINE_IMAGE_BYTES", INLINE)
+    monkeypatch.setattr(usage, "ledger", usage.Ledger())
+    upstream = {"gemini": "gemini-2.5-flash", "vertex_ai": "gemini-2.5-flash", "openai": "gpt-4.1-mini"}
 
-    def accounts(number: int) -> ProviderAccount:
+    def open_model(number: int) -> None:
+        account = account_of(number)
+        models.create_deployment(
+            actor=actor, model_name=f"m{number}", account=account, provider_model=upstream[account.provider]
+        )
+        catalog.refresh()
+
+    def account_of(number: int) -> ProviderAccount:
         match PROVIDERS[number]:
             case "openai":
                 return _account(actor, "openai", fakes.openai_url, f"sk-fake-p{number}-0123456789abcdef")
@@ -119,27 +125,48 @@ async def test_no_request_meets_a_stale_copy(
                     secrets={"vertex_credentials": json.dumps(key)},
                 )
 
-    time = Time(fakes, monkeypatch)
-    dice = random.Random(4)
-    open_accounts = [await in_thread(accounts, number) for number in range(5)]
-    files = []
-    for number in range(FILES):
-        # Most are small, so that the days pass quickly; the large ones go by reference.
-        data = samples.pdf() + b"%%%d" % number + (bytes(BULK) if number % 5 == 0 else b"")
-        files.append(await in_thread(make_file, data, f"{number}.pdf", account_ids=[open_accounts[0].pk]))
+    began = process_time()
+    time, dice = Time(fakes, monkeypatch), random.Random(4)
+    for number in range(5):
+        await in_thread(open_model, number)
+    names = [f"m{number}" for number in range(5)]
+    ids = [(await upload(portico, number))["id"] for number in range(FILES)]
+    hashes = await in_thread(lambda: dict(ManagedFile.objects.values_list("pk", "sha256")))
     ways: Counter[str] = Counter()
     for day in range(DAYS):
-        if day == NEW_ACCOUNT_ON_DAY:
-            open_accounts.append(await in_thread(accounts, 5))
-        for hour in range(24):
+        if day == NEW_MODEL_ON_DAY:
+            await in_thread(open_model, 5)
+            names.append("m5")
+        for step in range(STEPS):
             time.advance(STEP)
             # Beat's sweeps run in the night as well.
             await in_thread(tasks.sweep_copies)
-            for _ in range(CHATS_PER_DAY // 24 + (hour < CHATS_PER_DAY % 24)):
-                ways[await chat(dice.choice(files), caller, dice.choice(open_accounts), time)] += 1
+            asked = [(dice.choice(names), dice.choice(ids)) for _ in range(share_of(step))]
+            ways.update(
+                await asyncio.gather(
+                    *(chat(portico, model, file_id, hashes[file_id]) for model, file_id in asked)
+                )
+            )
         await in_thread(tasks.sweep_expired)
+    await usage.flush()
     made = await in_thread(lambda: sum(ProviderFileMapping.objects.values_list("uploads", flat=True)))
-    print(f"{sum(ways.values())} chats: {dict(ways)}; {made} copies made in {DAYS} days")
-    assert sum(ways.values()) >= 10_000
-    assert ways["stale"] == 0
+    rows = await in_thread(UsageRecord.objects.count)
+    spent = process_time() - began
+    print(f"{ways.total()} chats: {dict(ways)}; {made} copies made in {DAYS} days; {spent:.0f} s of CPU")
+    assert set(ways) == {"right"}
+    assert not foreign_ids(fakes, set(ids)), "our ids mean nothing to providers"
+    assert ways.total() == rows >= 10_000
     assert await in_thread(ManagedFile.objects.count) == FILES
+
+
+def share_of(step: int) -> int:
+    return CHATS_PER_DAY // STEPS + (step < CHATS_PER_DAY % STEPS)
+
+
+def foreign_ids(fakes: FakeServers, ours: set[str]) -> set[str]:
+    """Ids of ours where the chats that the providers received last (they keep 10,000) name a file."""
+    seen: set[str] = set()
+    for fake in (fakes.gemini, fakes.openai, fakes.vertex):
+        said = json.dumps([row["body"] for row in fake.requests(path="generateContent|chat/completions")])
+        seen |= {file_id for file_id in ours if f'"{file_id}"' in said}
+    return seen

@@ -19,6 +19,7 @@ from django.core.files.storage import storages as django_storages
 from files import storage
 from files.storage import azure as azure_module
 from files.storage.azure import AzureStore
+from files.storage.base import Told
 from portal import storages
 from providers.errors import FileCorrupt, Unavailable
 from tests.files.storages.test_every_storage import Placed, stored
@@ -102,7 +103,7 @@ async def test_a_file_is_read_by_a_signed_address_alone_and_only_until_it_ends(a
         httpx.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"}, trust_env=False).status_code
         == 403
     )
-    ended = store(azure_storage).signed_url(file.blob, -1)
+    ended = store(azure_storage).signed_url(file.blob, -1, Told("text/plain", "attachment"))
     assert ended is not None
     assert httpx.get(ended, trust_env=False).status_code == 403
     forged = url.replace("sp=r", "sp=rw")

@@ -229,7 +229,8 @@ def test_cache_control_is_recognised_and_said():
         ("video/mp4", 3 * 1024**3, "unsupported"),
         ("application/json", 10, "inline"),
         ("application/zip", 10, "unsupported"),
-        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", 10, "unsupported"),
+        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", 10, "convert"),
+        ("application/rtf", 10, "inline"),
     ],
 )
 def test_delivery_goes_by_type_and_size(media_type, size, expected):

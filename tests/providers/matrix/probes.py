@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from providers import office
 from providers.errors import PorticoError
 from providers.types import (
     ChatCall,
@@ -166,11 +167,13 @@ def shows(media_type: str, data: bytes) -> Probe:
     return probe
 
 
-WORDS = {"inline": "inline", "copy": "copy", "text": "as text"}
+WORDS = {"inline": "inline", "copy": "copy", "text": "as text", "convert": "as text made of it"}
 
 
 def is_shown(provider: Provider, way: Delivery, media_type: str, data: bytes) -> bool:
     shown: FileRef = InlineFile(data, media_type, "name")
+    if way == "convert":
+        shown = InlineFile(office.bytes_to_text(data, "name").text.encode(), office.MEDIA_TYPE, "name")
     if way == "copy":
         shown = ProviderFile("copy-id", "gs://our-bucket/portico/copy-id", media_type, "name")
     body = parts_of({"type": "file", "file": {"file_id": OURS, "format": media_type}})

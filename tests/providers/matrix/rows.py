@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from providers.media import OFFICE as OFFICE_TYPES
 from tests.fakes import samples
 from tests.providers.matrix import probes
 from tests.providers.matrix.probes import Probe, asks, encoded, parts_of, reads, shows, tells
+from tests.providers.office import sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ def called(name: str) -> dict[str, Any]:
     return {"id": f"id-of-{name}", "type": "function", "function": {"name": name, "arguments": "{}"}}
 
 
+OFFICE = {ending: media_type for media_type, ending in OFFICE_TYPES.items()}
 F, G = function("f"), function("g")
 SCHEMA = {"type": "object", "properties": {"zebra": {"type": "string"}}}
 HELLO = {"role": "user", "content": "Hello"}
@@ -230,10 +233,11 @@ SECTIONS = (
             ("FLAC, OGG, AAC", shows("audio/flac", b"fLaC" + b"0" * 40)),
             ("MP4 and other video", shows("video/mp4", samples.mp4())),
             ("Plain text, CSV, JSON, Markdown, code", shows("text/csv", samples.csv())),
-            (
-                "Word, Excel, PowerPoint",
-                shows("application/vnd.openxmlformats-officedocument.wordprocessingml.document", b"PK"),
-            ),
+            ("Word (docx), OpenDocument text", shows(OFFICE["docx"], sample("report.docx"))),
+            ("Excel (xlsx), OpenDocument spreadsheets", shows(OFFICE["xlsx"], sample("sales.xlsx"))),
+            ("PowerPoint (pptx), OpenDocument slides", shows(OFFICE["pptx"], sample("plan.pptx"))),
+            ("RTF", shows("application/rtf", sample("memo.rtf"))),
+            ("doc, xls, ppt of before 2007", shows("application/msword", b"x")),
         ),
     ),
     Section(

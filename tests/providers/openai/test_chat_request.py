@@ -366,7 +366,8 @@ MIB = 1024 * 1024
         ("application/json", 1, "text"),
         ("text/plain", 21 * MIB, "unsupported"),
         ("application/zip", 1, "unsupported"),
-        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", 1, "unsupported"),
+        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", 1, "convert"),
+        ("application/msword", 1, "unsupported"),
         ("", 1, "unsupported"),
     ],
 )

@@ -178,7 +178,7 @@ def test_every_address_has_a_media_type() -> None:
         ("video/mp4", (2 << 30) + 1, "unsupported"),
         ("text/csv", 10, "inline"),
         ("application/json", 10, "inline"),
-        ("text/rtf", 10, "unsupported"),
+        ("text/rtf", 10, "convert"),
         ("application/zip", 10, "unsupported"),
     ],
 )
