@@ -24,7 +24,7 @@ from portal.services.prices import Tokens
 from portal.services.reservations import Verdict, Wish, bookkeeper
 from portal.services.snapshots import Window
 from portal.services.usage import UsageRow
-from providers.errors import BudgetExceeded
+from providers.errors import BudgetExceeded, PorticoError
 from providers.types import Json
 
 PATIENCE_SECONDS = 15.0
@@ -63,17 +63,53 @@ async def admit(
     The body bounds the answer's length where that is all that the budget still allows. Raises RateLimited
     and BudgetExceeded.
     """
+    try:
+        await count(caller, entry, body, files, settlement)
+        return await _reserve(caller, entry, plans, body, files, settlement)
+    except PorticoError:
+        settlement.is_admission_refused = True
+        raise
+
+
+async def count(caller: Caller, entry: ModelEntry, body: Json, files: int, settlement: Settlement) -> None:
+    """Counts the call in its limits. Raises RateLimited.
+
+    A call that goes on with another model counts in the limits of that one, and no more in those of the
+    model before it; what bounds the caller whatever the model is has counted it already.
+    """
     row = settlement.row
-    row.tags = _tags(caller, body)
-    asked = sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
-    attached = FILE_TOKENS * files
-    settlement.asked_tokens = asked // CHARACTERS_PER_TOKEN + attached
+    row.tags = tags_of(caller, body)
     buckets = limits.buckets_of(caller, entry.name, _limits_of(entry))
-    if buckets:
-        wanted = asked // CHARACTERS_PER_TOKEN + attached + (_written_bound(body) or 0)
-        ticket = await limiter.take(buckets, row.call_id, wanted)
-        settlement.when_settled(lambda settled: _give_back(ticket, settled))
-        settlement.headers |= limits.headers(ticket.states)
+    if settlement.tickets:
+        wanted_keys = {bucket.key for bucket in buckets}
+        settlement.tickets[:] = [limiter.shed(ticket, wanted_keys) for ticket in settlement.tickets]
+        held = {bucket.key for ticket in settlement.tickets for bucket in ticket.buckets}
+        buckets = [bucket for bucket in buckets if bucket.key not in held]
+    if not buckets:
+        return
+    wanted = _asked(body) // CHARACTERS_PER_TOKEN + FILE_TOKENS * files + (_written_bound(body) or 0)
+    number = f":{settlement.fallbacks}" if settlement.tickets else ""
+    ticket = await limiter.take(buckets, row.call_id + number, wanted)
+    if not settlement.tickets:
+        settlement.when_settled(lambda settled: _give_back(settlement.tickets, settled))
+    settlement.tickets.append(ticket)
+    settlement.headers |= limits.headers(ticket.states)
+
+
+async def _reserve(
+    caller: Caller,
+    entry: ModelEntry,
+    plans: Sequence[DeploymentPlan],
+    body: Json,
+    files: int,
+    settlement: Settlement,
+) -> Json:
+    row = settlement.row
+    asked = _asked(body)
+    attached = FILE_TOKENS * files
+    if row.windows and settlement.fallbacks:
+        await bookkeeper.give_back(row.call_id)
+        row.windows = ()
     windows = _windows(catalog.snapshot(), caller, entry.name, row.tags)
     if not windows:
         return body
@@ -95,15 +131,23 @@ async def admit(
     return body
 
 
-def _give_back(ticket: Ticket, row: UsageRow) -> None:
-    limiter.give_back(ticket, row.input_tokens + row.output_tokens)
+def _asked(body: Mapping[str, Any]) -> int:
+    """Characters that the model reads."""
+    return sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
 
 
-def _tags(caller: Caller, body: Mapping[str, Any]) -> list[str]:
-    """The key's and the team's, and those of `metadata.tags`."""
+def _give_back(tickets: Sequence[Ticket], row: UsageRow) -> None:
+    for ticket in tickets:
+        limiter.give_back(ticket, row.input_tokens + row.output_tokens)
+
+
+def tags_of(caller: Caller, body: Mapping[str, Any]) -> list[str]:
+    """The key's and the team's, and those of `tags` (where headers put theirs) and `metadata.tags`."""
     metadata = body.get("metadata")
-    said = metadata.get("tags") if isinstance(metadata, dict) else None
-    own = [tag[:128] for tag in said if isinstance(tag, str) and tag] if isinstance(said, list) else []
+    said = (body.get("tags"), metadata.get("tags") if isinstance(metadata, dict) else None)
+    own = [
+        tag[:128] for tags in said if isinstance(tags, list) for tag in tags if isinstance(tag, str) and tag
+    ]
     return list(dict.fromkeys((*caller.tags, *own)))[:MOST_TAGS]
 
 
@@ -163,6 +207,7 @@ def _bounded(
     affordable = min(_affordable(plan, granted, asked) for plan in plans)
     if affordable >= bound:
         return body
+    settlement.is_bounded = True
     settlement.notes.append(
         f"the answer was bounded to {affordable} tokens, all that the budget still allows"
     )

@@ -34,6 +34,17 @@ def merged(defaults: Mapping[str, Any], body: Json) -> Json:
     return whole
 
 
+def is_marked(body: Mapping[str, Any]) -> bool:
+    """Does anything in the messages carry `cache_control`?"""
+    for message in body.get("messages") or ():
+        if "cache_control" in message:
+            return True
+        content = message.get("content")
+        if isinstance(content, list) and any("cache_control" in part for part in content):
+            return True
+    return False
+
+
 def header_safe(text: str) -> str:
     """Printable ASCII of bounded length, so that no word of a caller's can end or add a header."""
     shown = text.encode("ascii", "backslashreplace")[:LONGEST_HEADER].decode()

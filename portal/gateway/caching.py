@@ -6,14 +6,15 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from django.db import DatabaseError
 
 from files.database import in_thread
 from portal.gateway import client
 from portal.gateway.attempts import Call, limited, within
+from portal.gateway.bodies import is_marked
 from portal.services import context_caches
 from portal.services.catalog import DeploymentPlan
 from providers.errors import InvalidRequest, PorticoError
@@ -118,17 +119,6 @@ async def send(
     plain = request()
     chat_call.warnings.append(f"the marked beginning was not cached: {why}")
     return await ask(plain)
-
-
-def is_marked(body: Mapping[str, Any]) -> bool:
-    """Does anything in the messages carry `cache_control`?"""
-    for message in body["messages"]:
-        if "cache_control" in message:
-            return True
-        content = message.get("content")
-        if isinstance(content, list) and any("cache_control" in part for part in content):
-            return True
-    return False
 
 
 async def _obtain(

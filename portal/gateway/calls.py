@@ -8,17 +8,17 @@ from functools import partial
 from typing import TypeAlias
 
 from files.resolve import Resolved
-from portal.gateway import caching, client, enforcing, streaming
-from portal.gateway.attempts import NO_FILES, Call, ask, attempt, choose, served_by, settled, within
+from portal.gateway import caching, client, enforcing, fallbacks, keeping, response_cache, streaming
+from portal.gateway.attempts import NO_FILES, Call, attempt, choose, served_by, settled, within
 from portal.gateway.bodies import merged
 from portal.gateway.settlement import Settlement
-from portal.gateway.streaming import Events, Framing, Upstream
+from portal.gateway.streaming import Events, Framing, Replay, Upstream
 from portal.services import signatures
 from portal.services.access import Caller
 from portal.services.catalog import DeploymentPlan
-from providers.errors import InvalidRequest
+from providers.errors import ContentRefused, InvalidRequest
 from providers.http import AsyncClient
-from providers.messages import references, validate_messages
+from providers.messages import Reference, references, validate_messages
 from providers.params import validate_params
 from providers.structured import Enforcement
 from providers.types import ChatCall, HttpRequest, Json
@@ -53,7 +53,7 @@ class Answer:
 class StreamAnswer:
     """An answer whose first event is there and whose others follow."""
 
-    events: Events
+    events: Events | Replay
     headers: dict[str, str]
 
 
@@ -66,9 +66,34 @@ async def chat(
     """
     settlement = Settlement(caller=caller, body=body, request_id=request_id, endpoint=endpoint)
     with settled(settlement):
-        validate(body)
-        call = await choose(caller, body, settlement, references(body["messages"]))
-        return await ask(call, partial(_send, shape=shape))
+        body, wishes = fallbacks.taken(body)
+        body, cached = response_cache.taken(body)
+        call = await choose(caller, body, settlement, _checked(body))
+        fallbacks.check(call, wishes)
+        call, kept = await response_cache.look(call, cached, "completion", may_read=wishes.mocked is None)
+        if kept is not None:
+            return _from_cache(call, kept, shape)
+        return await fallbacks.ask(call, partial(_send, shape=shape), wishes, _checked)
+
+
+def _checked(body: Json) -> list[Reference]:
+    """The files that a request refers to, once its shape was looked at."""
+    validate(body)
+    return references(body["messages"])
+
+
+def _from_cache(call: Call, kept: Json, shape: Shape | None) -> Answer | StreamAnswer:
+    """What an earlier call was answered, in the way that this one asks for it."""
+    settlement = call.settlement
+    answer = {**kept, "model": call.body["model"]}
+    settlement.hear(answer)
+    cost = settlement.complete_from_cache()
+    headers = served_by(settlement, cost)
+    if not call.body.get("stream"):
+        return Answer(answer, headers)
+    options = call.body.get("stream_options") or {}
+    chunks = keeping.split(answer, wants_usage=options.get("include_usage") is True)
+    return StreamAnswer(Replay(chunks, Framing(shape)), streaming.HEADERS | headers)
 
 
 def validate(body: Json) -> None:
@@ -100,20 +125,33 @@ async def _send(
             open_stream = partial(Upstream.open, client.shared(), plan.provider, chat_call)
             upstream = await caching.send(call, plan, chat_call, request, open_stream)
             settlement.note_first_token()
+            if call.refusal_is_error and upstream.begins_refused:
+                await upstream.close()
+                raise _refused(settlement, upstream.usage)
         else:
             answer_of = partial(answered, client.shared(), plan, chat_call)
             answer = await caching.send(call, plan, chat_call, request, answer_of)
+            if call.refusal_is_error and streaming.is_refused(answer):
+                raise _refused(settlement, answer.get("usage"))
     if is_stream:
         options = call.body.get("stream_options") or {}
         wants_usage = options.get("include_usage") is True
-        events = Events(upstream, settlement, wants_usage, plan, Framing(shape), enforcement)
+        events = Events(upstream, settlement, wants_usage, plan, Framing(shape), enforcement, call.keeper)
         return StreamAnswer(events, streaming.HEADERS | served_by(settlement))
     await signatures.shared.flush()
     _tell_cache_written(answer, settlement)
+    settlement.hear(answer)
     if enforcement is not None:
         await enforcing.hold(answer, enforcement, settlement)
     cost = settlement.succeed(answer)
+    if call.keeper is not None:
+        call.keeper.hear(answer)
     return Answer(answer, served_by(settlement, cost))
+
+
+def _refused(settlement: Settlement, usage: object) -> ContentRefused:
+    settlement.note_refused(usage)
+    return ContentRefused("The provider's content filter kept back the answer.")
 
 
 async def _recall(plan: DeploymentPlan, chat_call: ChatCall) -> None:

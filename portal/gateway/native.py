@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from files.resolve import Resolved
-from portal.gateway import client, streaming
-from portal.gateway.attempts import Call, ask, attempt, choose, served_by, settled, within
+from portal.gateway import client, fallbacks, streaming
+from portal.gateway.attempts import Call, attempt, choose, served_by, settled, within
 from portal.gateway.native_stream import Array, Pieces, Reader, characters, scrubbed
 from portal.gateway.settlement import Settlement
 from portal.gateway.streaming import Events, Upstream
@@ -58,10 +58,19 @@ class NativeStream:
 
 
 async def pass_through(
-    *, caller: Caller, provider: str, model: str, method: str, body: Json, request_id: str, as_events: bool
+    *,
+    caller: Caller,
+    provider: str,
+    model: str,
+    method: str,
+    body: Json,
+    request_id: str,
+    as_events: bool,
+    asked_for: Json | None = None,
 ) -> NativeAnswer | NativeStream:
     """Answers one of METHODS by a deployment of `provider`. `as_events`: a stream as server-sent events
-    rather than as an array. One row goes to the ledger in any case.
+    rather than as an array. `asked_for`: what our own headers say (bounds.from_headers). One row goes to the
+    ledger in any case.
 
     Managed files may stand in `fileData.fileUri` by their id. The deployment's default parameters are not
     applied: they are written in OpenAI's words.
@@ -70,7 +79,7 @@ async def pass_through(
         raise InvalidRequest(
             f"The method must be one of {', '.join(sorted(METHODS))}.", code="unknown_method"
         )
-    asked = {**body, "model": model, "stream": method == STREAM}
+    asked = {**body, **(asked_for or {}), "model": model, "stream": method == STREAM}
     settlement = Settlement(
         caller=caller, body=asked, request_id=request_id, endpoint=f"/{provider}/models:{method}"
     )
@@ -81,7 +90,9 @@ async def pass_through(
         call = await choose(
             caller, asked, settlement, found, can=lambda row: row.native and row.name == provider
         )
-        return await ask(call, partial(_send, method=method, body=body, as_events=as_events))
+        # What another of Google's services answers is written in the same words.
+        call = replace(call, can=lambda row: row.native)
+        return await fallbacks.ask(call, partial(_send, method=method, body=body, as_events=as_events))
 
 
 def _refuse_shared_tools(body: Json) -> None:
@@ -134,6 +145,7 @@ async def _send(
         events = Events(upstream, settlement, True, plan, framing)
         headers = streaming.HEADERS | served_by(settlement) | {"content-type": framing.content_type}
         return NativeStream(events, headers, framing.content_type)
+    settlement.hear(answer)
     if method in FREE:
         cost = settlement.complete_free()
     else:
@@ -191,7 +203,8 @@ def _shown(body: Json, shown: Resolved) -> Json:
 
 
 def _to_part(found: FileRef, reference: Reference) -> Json:
-    kind = reference.media_type or found.media_type
+    is_read = media.is_office(reference.media_type or "") and isinstance(found, InlineFile)
+    kind = found.media_type if is_read else reference.media_type or found.media_type
     match found:
         case ProviderFile():
             return {"fileData": {"mimeType": kind, "fileUri": found.uri}}

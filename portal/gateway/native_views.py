@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 
+from portal.gateway.bounds import from_headers
 from portal.gateway.native import STREAM, NativeStream, pass_through
 from portal.rest.answers import Stream, json_answer
 from portal.rest.request import ApiRequest
@@ -85,6 +86,7 @@ class NativeModel(NativeView):
             body=request.json(),
             request_id=request.request_id,
             as_events=request.GET.get("alt") == "sse",
+            asked_for=from_headers(request.lower_headers),
         )
         if isinstance(answer, NativeStream):
             return Stream(answer.events, answer.content_type, answer.headers)

@@ -32,6 +32,51 @@ _MESSAGE: dict[str, Any] = {
     "additionalProperties": True,
 }
 
+_STEERING: dict[str, Any] = {
+    "fallbacks": {
+        "type": "array",
+        "maxItems": 20,
+        "items": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+        "description": "Models to ask in turn when this one fails, instead of those that the operator lists: "
+        'names, or {"model": name, …} with parameters that replace the request\'s.',
+    },
+    "disable_fallbacks": {"type": "boolean", "description": "Ask no other model."},
+    "timeout": {
+        "type": "number",
+        "maximum": 86400,
+        "description": "Seconds for the whole call, retries included. Also x-litellm-timeout.",
+    },
+    "stream_timeout": {
+        "type": "number",
+        "maximum": 86400,
+        "description": "Seconds for each piece of a stream, the first too. Also x-litellm-stream-timeout.",
+    },
+    "num_retries": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "description": "Attempts after the first. Also x-litellm-num-retries.",
+    },
+    "tags": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "For the ledger, for budgets and for choosing deployments. Also x-litellm-tags.",
+    },
+    "cache": {
+        "type": "object",
+        "properties": {
+            "ttl": {"type": "number", "minimum": 0, "description": "Seconds to keep this answer."},
+            "s-maxage": {"type": "number", "minimum": 0, "description": "Seconds an answer may be old."},
+            "no-cache": {"type": "boolean", "description": "Ask the model in any case."},
+            "no-store": {"type": "boolean", "description": "Do not keep the answer."},
+            "use-cache": {"type": "boolean", "description": "Needed where the cache is off by default."},
+            "namespace": {"type": "string", "maxLength": 200},
+        },
+        "additionalProperties": False,
+        "description": "About answers to equal requests of the same team, where the operator keeps them.",
+    },
+}
+
 CHAT_REQUEST: dict[str, Any] = {
     "application/json": {
         "type": "object",
@@ -60,6 +105,7 @@ CHAT_REQUEST: dict[str, Any] = {
                 "the request. What was left out is named in the x-portico-warnings header.",
             },
             "extra_body": {"type": "object", "description": "Parameters of the provider's own."},
+            **_STEERING,
         },
         "additionalProperties": True,
     }
@@ -121,6 +167,7 @@ EMBEDDING_REQUEST: dict[str, Any] = {
             "encoding_format": {"type": "string", "enum": ["float", "base64"], "default": "float"},
             "task_type": {"type": "string", "description": "Google's models only."},
             "user": {"type": "string"},
+            **_STEERING,
         },
         "additionalProperties": True,
     }

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from portal.services import spend, usage
+from portal.gateway.recording import Recording
+from portal.services import contents, spend, usage
 from portal.services.access import Caller
 from portal.services.catalog import DeploymentPlan
 from portal.services.journal import journal
+from portal.services.limits import Ticket
 from portal.services.usage import Tokens, UsageRow
 from providers.errors import PorticoError
 
@@ -34,13 +36,19 @@ class Settlement:
         "_body",
         "_done",
         "_plan",
+        "_refused_cost",
         "asked_tokens",
         "cache_written",
+        "fallbacks",
         "headers",
+        "is_admission_refused",
+        "is_bounded",
         "key_spend",
         "notes",
+        "recording",
         "row",
         "service_tier",
+        "tickets",
     )
 
     def __init__(self, *, caller: Caller, body: Mapping[str, Any], request_id: str, endpoint: str) -> None:
@@ -57,10 +65,21 @@ class Settlement:
         self._after: list[Callable[[UsageRow], None]] = []
         self.key_spend = spend.of_key(caller.key_id, caller.key_spend) if caller.key_id else None
         """Dollars that the key had spent before this call."""
+        self.fallbacks = 0
+        """How many other models were tried so far, for want of the one that was asked for."""
+        self.is_admission_refused = False
+        """Was it limits or budgets that ended the call, or the last model of it?"""
+        self.is_bounded = False
+        """Was the answer kept shorter than the caller asked, because of a budget?"""
+        self.tickets: list[Ticket] = []
+        """What the call holds of its limits, to be given back when it is settled."""
+        self._refused_cost: Decimal | None = None
         self.headers: dict[str, str] = {}
         """For the answer, whether it succeeds or not."""
         self.notes: list[str] = []
         """Warnings that are about the call rather than about one attempt."""
+        self.recording = Recording.of(caller, body)
+        """What is asked and heard, where the operator keeps it."""
         self.row = UsageRow(
             call_id=f"call_{random.getrandbits(96):024x}",
             request_id=request_id,
@@ -96,11 +115,18 @@ class Settlement:
             {
                 "deployment": self._plan.deployment_id,
                 "provider": self._plan.provider.name,
+                "model": self._plan.model,
                 "status": status,
                 "code": code,
                 "ms": _milliseconds(began),
+                **({"fallback": self.fallbacks} if self.fallbacks else {}),
             }
         )
+
+    @property
+    def began(self) -> float:
+        """By time.monotonic()."""
+        return self._began
 
     @property
     def lacks_price(self) -> bool:
@@ -111,8 +137,20 @@ class Settlement:
         """Tokens that were put into a cache for this call; the provider charges them beside its input."""
         self.cache_written += tokens
 
+    def note_refused(self, reported: object) -> None:
+        """What an answer cost that its content filter kept back, when another model is asked in its place."""
+        if self._plan is not None and isinstance(reported, dict) and reported:
+            cost = self._plan.prices.cost(Tokens.of(reported))
+            if cost is not None:
+                self._refused_cost = (self._refused_cost or Decimal(0)) + cost
+
     def note_first_token(self) -> None:
         self.row.first_token_ms = _milliseconds(self._began)
+
+    def hear(self, answer: Mapping[str, Any]) -> None:
+        """Keeps a whole answer, where answers are kept."""
+        if self.recording is not None:
+            self.recording.hear(dict(answer))
 
     def succeed(self, answer: Mapping[str, Any]) -> Decimal | None:
         """Settles a whole answer and returns what it cost."""
@@ -123,6 +161,11 @@ class Settlement:
     def complete(self, reported: object, characters: int) -> Decimal | None:
         """Settles what came to its end, and returns what it cost; see _count for the arguments."""
         return self._settle(200, reported, characters)
+
+    def complete_from_cache(self) -> Decimal | None:
+        """Settles a call that was answered without asking a provider."""
+        self.row.cache_hit = True
+        return self.complete_free()
 
     def complete_free(self) -> Decimal | None:
         """Settles a call that providers do not charge for."""
@@ -147,8 +190,13 @@ class Settlement:
         self._done = True
         row.status, row.error_code, row.error_message = status, code, message
         row.duration_ms = _milliseconds(self._began)
+        row.warnings, self.notes = [*self.notes, *row.warnings], []
         self._count(reported, characters)
+        if self._refused_cost is not None:
+            row.cost = (row.cost or Decimal(0)) + self._refused_cost
         usage.record(row)
+        if self.recording is not None:
+            contents.record(self.recording.finished(row))
         for do in self._after:
             do(row)
         return row.cost

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 
 from portal.gateway import enforcing, routing
+from portal.gateway.keeping import Keeper
 from portal.gateway.settlement import Settlement, answer_characters
 from portal.rest.errors import from_exception
 from portal.services import catalog, signatures
@@ -44,6 +45,13 @@ class Framing:
 
     def fail(self, error: PorticoError) -> bytes:
         return sse.encode(error.to_body())
+
+
+def is_refused(answer: Json) -> bool:
+    """Is there nothing in an answer, or in the first chunks of one, but that the content filter ended it?"""
+    reasons = {choice.get("finish_reason") for choice in answer.get("choices") or ()} - {None}
+    said = answer_characters(answer) or answer_characters(answer, "delta")
+    return reasons == {"content_filter"} and not said
 
 
 class Upstream:
@@ -106,6 +114,11 @@ class Upstream:
     def usage(self) -> Json | None:
         return self._reader.usage
 
+    @property
+    def begins_refused(self) -> bool:
+        """Did the content filter end the answer before it said anything?"""
+        return is_refused({"choices": [c for chunk in self._first or () for c in chunk.get("choices") or ()]})
+
     async def next(self) -> list[Json] | None:
         """The chunks that came together; none after some time of silence; None when the answer is complete.
 
@@ -161,6 +174,7 @@ class Events:
         plan: DeploymentPlan,
         framing: Framing | None = None,
         enforcement: Enforcement | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._upstream = upstream
         self._settlement = settlement
@@ -168,6 +182,7 @@ class Events:
         self._plan = plan
         self._framing = framing or Framing()
         self._enforcement = enforcement
+        self._keeper = keeper
         self._pieces = self._relay()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -202,6 +217,8 @@ class Events:
             if self._enforcement is not None:
                 await enforcing.enforce(self._enforcement, self._enforcement.seen())
             settlement.complete(upstream.usage, upstream.characters)
+            if self._keeper is not None:
+                self._keeper.complete(upstream.usage)
             routing.cooldowns.succeeded(self._plan.deployment_id)
             if framing.end:
                 yield framing.end
@@ -211,13 +228,17 @@ class Events:
         except Exception as exception:  # noqa: BLE001 - the call loop's door, as in calls.chat
             error = from_exception(exception, settlement.row.request_id)
             settlement.fail(error, upstream.usage, upstream.characters)
-            routing.note_failure(self._plan, error, catalog.snapshot().settings.router)
+            routing.note_failure(self._plan, error, routing.policy_of(catalog.snapshot().settings))
             yield framing.fail(error)
             raise error from None
         finally:
             await upstream.close()
 
     def _note(self, chunks: list[Json]) -> None:
+        if self._settlement.recording is not None:
+            self._settlement.recording.hear_chunks(chunks)
+        if self._keeper is not None:
+            self._keeper.hear_chunks(chunks)
         if self._enforcement is not None:
             for chunk in chunks:
                 self._enforcement.see(chunk)
@@ -225,3 +246,24 @@ class Events:
     def _is_wanted(self, chunk: Json) -> bool:
         """The chunk that only reports usage goes to callers who asked for it."""
         return self._wants_usage or bool(chunk.get("choices")) or not chunk.get("usage")
+
+
+class Replay:
+    """The caller's side of a stream that was answered before: settled already, nothing is asked."""
+
+    def __init__(self, chunks: Iterable[Json], framing: Framing) -> None:
+        self._pieces = self._relay(chunks, framing)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+
+    async def _relay(self, chunks: Iterable[Json], framing: Framing) -> AsyncGenerator[bytes, None]:
+        for chunk in chunks:
+            yield framing.encode(chunk)
+        yield framing.end

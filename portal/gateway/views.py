@@ -6,6 +6,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 
+from portal.gateway.bounds import with_headers
 from portal.gateway.calls import Answer, StreamAnswer, chat
 from portal.gateway.completions import complete
 from portal.gateway.counting import count_tokens
@@ -125,7 +126,7 @@ class TokenCounter(AsyncAPIView):
         return _shown(
             await count_tokens(
                 caller=request.caller,
-                body=request.json(),
+                body=with_headers(request.json(), request.lower_headers),
                 request_id=request.request_id,
                 endpoint="/utils/token_counter",
             )
@@ -134,7 +135,7 @@ class TokenCounter(AsyncAPIView):
 
 def _body(request: ApiRequest, model: str | None) -> Json:
     """The request's body; a model in the address counts more than one in the body."""
-    body = request.json()
+    body = with_headers(request.json(), request.lower_headers)
     return body if model is None else {**body, "model": model}
 
 

@@ -14,7 +14,7 @@ import uvicorn
 
 from files.database import in_thread
 from portal.gateway import client, routing
-from portal.models import Deployment, ProviderAccount, UsageRecord
+from portal.models import Deployment, ProviderAccount, Revision, Settings, UsageRecord
 from portal.services import accounts, catalog, models, usage
 from portal.services.access import Caller
 from portal.services.audit import Actor
@@ -24,6 +24,7 @@ from tests.portal.gateway.stub import Stub
 
 Deploy: TypeAlias = Callable[..., Awaitable[Deployment]]
 Serve: TypeAlias = Callable[..., Awaitable[Deployment]]
+Configure: TypeAlias = Callable[..., Awaitable[None]]
 Rows: TypeAlias = Callable[[], Awaitable[list[UsageRecord]]]
 
 GEMINI_KEY = "AIza-blue-0123456789abcdef"
@@ -34,9 +35,9 @@ OPENAI_KEY = "sk-fake-blue-0123456789"
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither cooldowns nor unwritten rows of another test."""
     monkeypatch.setattr(usage, "ledger", usage.Ledger())
-    routing.cooldowns.clear()
+    routing.clear()
     yield
-    routing.cooldowns.clear()
+    routing.clear()
 
 
 @pytest.fixture
@@ -57,11 +58,12 @@ async def spare(stub: Stub) -> AsyncIterator[Stub]:
 def deploy(caller: Caller, actor: Actor) -> Deploy:
     """Serves a public model on an upstream; the caller may use it at once."""
 
-    def make(stub: Stub, model: str, values: dict[str, Any]) -> Deployment:
-        account = accounts.create_account(
+    def make(stub: Stub, model: str, provider: str, values: dict[str, Any]) -> Deployment:
+        name = f"{provider} account at {stub.url}"
+        account = ProviderAccount.objects.filter(name=name).first() or accounts.create_account(
             actor=actor,
-            name=f"account at {stub.url}",
-            provider="openai",
+            name=name,
+            provider=provider,
             api_base=stub.url,
             secrets={"api_key": "sk-upstream-0123456789abcdef"},
         )
@@ -71,10 +73,28 @@ def deploy(caller: Caller, actor: Actor) -> Deploy:
         catalog.refresh()
         return made
 
-    async def deploy_(stub: Stub, model: str = "gpt", **values: Any) -> Deployment:
-        return await in_thread(make, stub, model, values)
+    async def deploy_(stub: Stub, model: str = "gpt", provider: str = "openai", **values: Any) -> Deployment:
+        return await in_thread(make, stub, model, provider, values)
 
     return deploy_
+
+
+@pytest.fixture
+def configure(db: None) -> Configure:
+    """Sets whole sections of the settings, as an import does."""
+
+    def write(sections: dict[str, Any]) -> None:
+        row = Settings.current()
+        for name, values in sections.items():
+            setattr(row, name, values)
+        row.save()
+        Revision.advance()
+        catalog.refresh()
+
+    async def configure_(**sections: Any) -> None:
+        await in_thread(write, sections)
+
+    return configure_
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,11 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 
 class Stub:
-    """Answers with the scripted behaviours in turn, then with `answer()`. Runs in the test's own loop."""
+    """Answers with the scripted behaviours in turn, then `otherwise`. Runs in the test's own loop."""
 
     def __init__(self) -> None:
         self.script: deque[Behaviour] = deque()
+        self.otherwise: Behaviour = answer()
         self.bodies: list[dict[str, Any]] = []
         self.left = asyncio.Event()
         """Set when a caller closed its connection before the answer was complete."""
@@ -29,6 +30,7 @@ class Stub:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**30)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1beta/models/{target}", self._chat)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -46,7 +48,7 @@ class Stub:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
-        behaviour = self.script.popleft() if self.script else answer()
+        behaviour = self.script.popleft() if self.script else self.otherwise
         try:
             return await behaviour(request, body)
         except (asyncio.CancelledError, ConnectionError):

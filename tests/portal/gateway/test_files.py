@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from files import services as file_services
-from files import storage
+from files import raw, storage
 from files.database import in_thread
 from files.models import ManagedFile
 from portal.gateway import client
@@ -126,6 +126,31 @@ async def test_a_copy_that_the_provider_lost_is_made_again_once(
     first, second = await rows()
     assert (first.status, second.status) == (200, 200)
     assert [attempt["code"] for attempt in second.attempts] == ["upstream_file_gone", ""]
+
+
+async def test_a_file_at_one_provider_alone_is_made_again_when_it_was_lost(
+    deployments: list[Deployment], fakes: FakeServers, caller: Caller, rows: Rows
+):
+    async with await storage.begin("local") as ingest:
+        await ingest.write(samples.pdf() + bytes(16 << 20))
+        stored = await ingest.finish()
+    row = await in_thread(
+        lambda: raw.create_raw_file(
+            caller=caller,
+            stored=stored,
+            filename="large.pdf",
+            purpose="user_data",
+            account_id=deployments[0].account_id,
+        )
+    )
+    await ask(caller, "flash", row.provider_file_id)
+    (lost,) = fakes.gemini.files()
+    fakes.gemini.lose(lost["id"])
+    for attempts in ("2", "1"):
+        answered = await ask(caller, "flash", row.provider_file_id)
+        assert re.search(r"received: application/pdf", text_of(answered))
+        assert answered.headers["x-portico-attempts"] == attempts
+    assert len(fakes.gemini.files()) == 2
 
 
 async def test_the_account_that_holds_the_file_is_asked(

@@ -13,8 +13,8 @@ from portal.services.plans import DeploymentPlan
 from providers import registry
 from providers.types import Connection
 from tests.fakes.server import FakeServers
+from tests.portal.gateway.routing.plans import PLAN
 from tests.portal.gateway.stub import Stub, hang, status
-from tests.portal.gateway.test_routing import PLAN
 
 KINDS: tuple[Trial, ...] = ("chat", "stream", "file")
 
