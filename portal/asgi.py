@@ -22,11 +22,12 @@ from django.urls import get_resolver  # noqa: E402
 
 from files.database import in_thread  # noqa: E402
 from portal.api import health  # noqa: E402
-from portal.gateway import client  # noqa: E402
+from portal.gateway import client, routing  # noqa: E402
 from portal.ingress import App, Ingress  # noqa: E402
 from portal.lean import LeanHandler  # noqa: E402
 from portal.rest.request import Receive, Scope, Send  # noqa: E402
-from portal.services import catalog, usage  # noqa: E402
+from portal.services import catalog, contents, usage  # noqa: E402
+from portal.services.kept_answers import answers  # noqa: E402
 from portal.services.limits import limiter  # noqa: E402
 from portal.services.reservations import bookkeeper  # noqa: E402
 
@@ -51,7 +52,9 @@ async def running() -> AsyncIterator[None]:
     await client.open()
     bookkeeper.start()
     usage.start()
+    contents.start()
     limiter.start()
+    routing.sharing.start()
     stop = asyncio.Event()
     watcher = asyncio.create_task(catalog.watch(stop))
     try:
@@ -61,8 +64,11 @@ async def running() -> AsyncIterator[None]:
         stop.set()
         await watcher
         await usage.stop()
+        await contents.stop()
         await bookkeeper.stop()
         await limiter.stop()
+        await routing.sharing.stop()
+        await answers.stop()
         await client.close()
 
 

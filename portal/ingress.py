@@ -17,7 +17,7 @@ from portal.rest.request import ApiRequest, ClientGone, Message, Receive, Scope,
 from portal.rest.routes import Route, find_route, is_api_shaped, is_page, path_meant
 from portal.rest.sessions import caller_of_session, has_session
 from portal.rest.views import PUBLIC
-from portal.services import upload_addresses
+from portal.services import contents, upload_addresses
 from portal.services.access import KEY_HEADERS, Caller, authenticate
 from providers.errors import (
     InvalidRequest,
@@ -99,6 +99,7 @@ class Ingress:
             error.headers["allow"] = ", ".join(route.methods)
             raise error
         _check_framing(headers)
+        contents.note_headers(headers)
         scope["portico.route"] = route
         if route.view_class.key_in_query:
             _take_key_from_query(scope, headers)

@@ -51,6 +51,8 @@ CLAMAV_ADDRESS = env.text("PORTICO_CLAMAV_ADDRESS", "127.0.0.1:3310")
 """host:port, or the path of clamd's socket."""
 DENIED_MEDIA_TYPES = env.items("PORTICO_DENIED_MEDIA_TYPES")
 DENIED_FILE_ENDINGS = env.items("PORTICO_DENIED_FILE_ENDINGS")
+SCRUB_DAYS = env.integer("PORTICO_SCRUB_DAYS", 30, minimum=0)
+"""Within so many days the bytes of every file are read once and compared with their hash; 0 reads none."""
 FILE_READY_SECONDS = env.integer("PORTICO_FILE_READY_SECONDS", 60, minimum=0)
 """How long a chat waits for the copy of a file before it answers 409 file_not_ready."""
 
@@ -139,6 +141,8 @@ CACHES: dict[str, Any] = {
     }
 }
 
+SIGNED_URL_DELIVERY = env.flag("PORTICO_SIGNED_URL_DELIVERY")
+"""May providers fetch large files from the storage at signed addresses, rather than be sent them?"""
 DEFAULT_FILE_STORAGE_ALIAS = env.choice("PORTICO_STORAGE", {"local", "azure_storage", "s3", "gcs"}, "local")
 STORAGES: dict[str, Any] = {
     "default": {
@@ -181,6 +185,21 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "schedule": timedelta(seconds=60),
         "options": {"expires": 60},
     },
+    "compare-stored-bytes": {
+        "task": "files.tasks.scrub",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
+    },
+    "look-around": {
+        "task": "portal.tasks.look_around",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "clear-away": {
+        "task": "portal.tasks.clear_away",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 900},
+    },
 }
 
 PASSWORD_HASHERS = [
@@ -205,14 +224,15 @@ CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_HTTPONLY = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# django-allauth: second steps, passkeys and the identity provider. People never sign themselves up, and no
-# e-mail is sent, so its own tables of addresses stay empty.
+# django-allauth: second steps, passkeys and the identity provider. People never sign themselves up, and e-mail
+# is ours (portal.services.mailed_links), so its own tables of addresses stay empty.
 ACCOUNT_ADAPTER = "portal.dashboard.allauth_hooks.AccountHooks"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_RATE_LIMITS = {"reset_password": "20/m/ip,5/h/key"}
 MFA_ADAPTER = "portal.dashboard.allauth_hooks.FactorHooks"
 MFA_FORMS = {
     "authenticate": "portal.dashboard.step_forms.CodeForm",

@@ -14,7 +14,9 @@ from portal.models import Team
 from portal.rest.answers import json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import AsyncAPIView, require
+from portal.services import files as managed
 from portal.services.access import Caller
+from portal.services.audit import Actor
 from providers.errors import InvalidRequest, NotFound
 
 
@@ -46,7 +48,7 @@ class FileShares(AsyncAPIView):
         team_id = request.json().get("team_id")
         if not isinstance(team_id, str):
             raise InvalidRequest("team_id must name a team.", param="team_id")
-        return json_answer(await in_thread(_share, request.caller, file_id, team_id))
+        return json_answer(await in_thread(_share, request, file_id, team_id))
 
 
 class FileShare(AsyncAPIView):
@@ -62,7 +64,7 @@ class FileShare(AsyncAPIView):
         responses=answers(FILE_SHARES),
     )
     async def delete(self, request: ApiRequest, file_id: str, team_id: str) -> HttpResponse:
-        found = await in_thread(_unshare, request.caller, file_id, team_id)
+        found = await in_thread(_unshare, request, file_id, team_id)
         return json_answer({"object": "list", "data": found})
 
 
@@ -70,14 +72,18 @@ def _list(caller: Caller, file_id: str) -> list[dict[str, Any]]:
     return [_shape(share) for share in shares.shares_of(caller=caller, file_id=file_id)]
 
 
-def _share(caller: Caller, file_id: str, team_id: str) -> dict[str, Any]:
+def _share(request: ApiRequest, file_id: str, team_id: str) -> dict[str, Any]:
+    caller = request.caller
     _require_own(caller, file_id)
-    return _shape(shares.share_file(caller=caller, file_id=file_id, team_id=_team(team_id).pk))
+    actor = Actor.of(caller, request.request_id)
+    return _shape(managed.share_file(actor=actor, caller=caller, file_id=file_id, team=_team(team_id)))
 
 
-def _unshare(caller: Caller, file_id: str, team_id: str) -> list[dict[str, Any]]:
+def _unshare(request: ApiRequest, file_id: str, team_id: str) -> list[dict[str, Any]]:
+    caller = request.caller
     _require_own(caller, file_id)
-    shares.unshare_file(caller=caller, file_id=file_id, team_id=_team(team_id).pk)
+    actor = Actor.of(caller, request.request_id)
+    managed.unshare_file(actor=actor, caller=caller, file_id=file_id, team=_team(team_id))
     return _list(caller, file_id)
 
 

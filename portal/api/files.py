@@ -11,7 +11,7 @@ from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 
-from files import deletions, raw, scanning, services, shares, storage
+from files import damage, deletions, raw, scanning, services, shares
 from files.database import in_thread
 from files.models import FileRules, ManagedFile, RawFile
 from portal.api import file_upload
@@ -30,7 +30,9 @@ from portal.api.schema import (
 from portal.rest.answers import Stream, json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import AsyncAPIView, require
+from portal.services import files as managed
 from portal.services.access import Caller
+from portal.services.audit import Actor
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -107,7 +109,7 @@ class File(AsyncAPIView):
         operation_id="delete_file", summary="Delete a file", tags=["Files"], responses=answers(FILE_DELETED)
     )
     async def delete(self, request: ApiRequest, file_id: str, provider: str | None = None) -> HttpResponse:
-        deleted = await in_thread(_delete, request.caller, file_id, _provider(request, provider))
+        deleted = await in_thread(_delete, request, file_id, _provider(request, provider))
         return json_answer({"id": deleted, "object": "file", "deleted": True})
 
 
@@ -138,7 +140,7 @@ class FileContent(AsyncAPIView):
         if request.method == "HEAD":
             return HttpResponse(status=status, headers=headers)
         placed = raw.BytesOf(file) if isinstance(file, RawFile) else file
-        response = Stream(storage.stream(placed, first, length), file.media_type, headers)
+        response = Stream(damage.stream(placed, first, length), file.media_type, headers)
         response.status_code = status
         return response
 
@@ -175,13 +177,14 @@ def _find(caller: Caller, file_id: str, action: str, provider: str | None) -> Ma
     return file
 
 
-def _delete(caller: Caller, file_id: str, provider: str | None) -> str:
+def _delete(request: ApiRequest, file_id: str, provider: str | None) -> str:
     """Returns the id of what is gone."""
+    caller = request.caller
     found = _find(caller, file_id, "files.delete", provider)
     if isinstance(found, RawFile):
         raw.delete_raw_file(found)
         return found.provider_file_id
-    services.delete_file(caller=caller, file_id=found.pk)
+    managed.delete_file(actor=Actor.of(caller, request.request_id), caller=caller, file_id=found.pk)
     return found.pk
 
 

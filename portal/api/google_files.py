@@ -23,7 +23,9 @@ from portal.gateway.native_views import NativeView
 from portal.rest.answers import json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import require
+from portal.services import files as managed
 from portal.services.access import Caller
+from portal.services.audit import Actor
 from providers.errors import FileNotFound, Forbidden, InvalidRequest
 from providers.types import Json
 
@@ -69,7 +71,7 @@ class GoogleFile(NativeView):
 
     @extend_schema(exclude=True)
     async def delete(self, request: ApiRequest, file_id: str) -> HttpResponse:
-        await in_thread(_delete, request.caller, file_id)
+        await in_thread(_delete, request, file_id)
         return json_answer({})
 
 
@@ -128,10 +130,11 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _delete(caller: Caller, file_id: str) -> None:
+def _delete(request: ApiRequest, file_id: str) -> None:
+    caller = request.caller
     find(caller, file_id, "files.delete")
     try:
-        services.delete_file(caller=caller, file_id=file_id)
+        managed.delete_file(actor=Actor.of(caller, request.request_id), caller=caller, file_id=file_id)
     except FileNotFound:
         raise no_access(file_id) from None
 

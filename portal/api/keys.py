@@ -55,6 +55,8 @@ COMMON: Mapping[str, Field] = {
     "metadata": fields.mapping("Anything of yours."),
     "budget_id": fields.text("A budget to share.", 64),
     "key_type": fields.text(f"One of {', '.join(KEY_TYPES)}."),
+    "auto_rotate": fields.flag("After each `rotation_interval` its holder is asked to fetch a new value."),
+    "rotation_interval": fields.text("How long a value is used, e.g. 90d.", 16),
     **FIGURES,
     **LIMITS,
     **RIGHTS,
@@ -88,6 +90,7 @@ def generate(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     ask.require("keys.create", team)
     _check_rights(ask, team, values, owner=None)
     facts = _facts(ask, values)
+    facts |= _rotation(values, None)
     if "user" not in facts and ask.caller.kind == "session" and not ask.caller.is_admin:
         facts["user"] = User.objects.get(pk=ask.caller.user_id or 0)
     given = dict(facts, is_blocked=bool(values.get("blocked")), spend=values.get("spend") or Decimal(0))
@@ -277,6 +280,11 @@ def _shown(row: VirtualKey, budget: Mapping[str, Any]) -> dict[str, Any]:
         **budget,
         **limits_shown(row.options),
         **rights_shown(row.options),
+        "auto_rotate": bool(row.rotation_interval),
+        "rotation_interval": row.rotation_interval or None,
+        "key_rotation_at": fields.stamp(row.rotate_at),
+        "last_rotation_at": fields.stamp(row.rotated_at),
+        "rotation_count": row.rotation_count,
         "created_at": fields.stamp(row.created_at),
         "created_by": row.created_by or None,
         "updated_at": fields.stamp(row.updated_at),
@@ -287,7 +295,7 @@ def _shown(row: VirtualKey, budget: Mapping[str, Any]) -> dict[str, Any]:
 def _change(ask: Ask, row: VirtualKey, values: dict[str, Any]) -> None:
     ask.require("keys.manage", row)
     _check_rights(ask, row.team, values, owner=row)
-    changes: dict[str, Any] = dict(_facts(ask, values))
+    changes: dict[str, Any] = {**_facts(ask, values), **_rotation(values, row)}
     if values.get("key_alias") and values["key_alias"] != row.name:
         _require_free(values["key_alias"], row.team)
         changes["name"] = values["key_alias"]
@@ -318,6 +326,19 @@ def _check_rights(ask: Ask, team: Team, values: Mapping[str, Any], owner: Virtua
         own = User.objects.filter(pk=ask.caller.user_id or 0).values_list("user_id", flat=True).first()
         if values["user_id"] != own:
             ask.require("keys.limits", team)
+
+
+def _rotation(values: Mapping[str, Any], row: VirtualKey | None) -> KeyFacts:
+    """`auto_rotate` false ends it; an interval alone changes one that is on."""
+    if values.get("auto_rotate") is False:
+        return {"rotation_interval": ""}
+    known = row.rotation_interval if row else ""
+    interval = values.get("rotation_interval") or known
+    if values.get("auto_rotate") and not interval:
+        raise InvalidRequest("`auto_rotate` needs a `rotation_interval`.", param="rotation_interval")
+    if values.get("rotation_interval") and not (values.get("auto_rotate") or known):
+        raise InvalidRequest("`rotation_interval` needs `auto_rotate`.", param="auto_rotate")
+    return {"rotation_interval": interval} if interval else {}
 
 
 def _facts(ask: Ask, values: Mapping[str, Any]) -> KeyFacts:

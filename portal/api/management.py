@@ -22,12 +22,16 @@ from portal.services.access import Caller
 from portal.services.audit import Actor
 
 TAGS = {
+    "activity": "Spend",
+    "alert": "Health",
     "budget": "Budgets",
+    "cache": "Cache",
     "key": "Keys",
     "model": "Models",
     "spend": "Spend",
     "tag": "Tags",
     "team": "Teams",
+    "team_member": "Teams",
     "user": "People",
 }
 """Headings of the published schema, by the module that holds the functions."""
@@ -136,7 +140,7 @@ def _view(function: Callable[..., Any], permission: str, **handlers: Any) -> typ
 
 
 def _operation(function: Callable[..., Any]) -> str:
-    """`key_generate` for generate() in keys.py."""
+    """`key_generate` for generate() in keys.py, `spend_logs` for logs() in spend_logs.py."""
     return f"{_noun(function)}_{function.__name__}"
 
 
@@ -145,4 +149,5 @@ def _tag(function: Callable[..., Any]) -> str:
 
 
 def _noun(function: Callable[..., Any]) -> str:
-    return function.__module__.rpartition(".")[2].removesuffix("_admin").removesuffix("s")
+    noun = function.__module__.rpartition(".")[2].removesuffix("_admin").removesuffix("s")
+    return "spend" if noun.startswith("spend_") else noun

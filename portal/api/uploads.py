@@ -10,7 +10,8 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from files import models, rules, storage, uploads
 from files.database import in_thread
@@ -28,6 +29,8 @@ from portal.services.access import Caller
 from providers.errors import InvalidRequest, TooLarge
 
 DATA_FIELD = "data"
+PLAIN = "application/octet-stream"
+LONGEST_OFFSET = 15
 FORM_FIELDS = ("purpose", "target_model_names", "target_storage", "model", "custom_llm_provider")
 
 
@@ -80,14 +83,26 @@ class UploadParts(AsyncAPIView):
         operation_id="add_upload_part",
         summary="Send a part",
         tags=["Uploads"],
-        request={"multipart/form-data": schema.UPLOAD_PART_DATA},
+        parameters=[
+            OpenApiParameter(
+                "offset",
+                OpenApiTypes.INT,
+                description="Where the part belongs in the file. `409 part_exists` when it is here already.",
+            )
+        ],
+        request={
+            "multipart/form-data": schema.UPLOAD_PART_DATA,
+            PLAIN: {"type": "string", "format": "binary"},
+        },
         responses=schema.answers(schema.UPLOAD_PART),
     )
     async def post(self, request: ApiRequest, upload_id: str) -> HttpResponse:
-        upload = await in_thread(_open, request.caller, upload_id)
+        offset = _offset(request)
+        upload = await in_thread(_open, request.caller, upload_id, offset)
         part_id, ingest = await uploads.open_part(upload)
         async with ingest:
-            await _receive(request, ingest)
+            is_plain = request.content_type == PLAIN
+            await (_receive_plain if is_plain else _receive)(request, ingest)
             stored = await ingest.finish()
             part = await in_thread(
                 uploads.add_part,
@@ -95,6 +110,7 @@ class UploadParts(AsyncAPIView):
                 upload_id=upload_id,
                 part_id=part_id,
                 size=stored.size,
+                offset=offset,
             )
         return json_answer(uploads.part_to_openai(part))
 
@@ -206,15 +222,15 @@ def _find(caller: Caller, upload_id: str) -> models.Upload:
 def _look(caller: Caller, upload_id: str) -> dict[str, Any]:
     upload = _find(caller, upload_id)
     parts = [
-        uploads.part_to_openai(part) | {"bytes": part.size}
+        uploads.part_to_openai(part) | {"bytes": part.size, "offset": part.offset}
         for part in upload.parts.order_by("created_at", "pk")
     ]
     return to_openai(upload) | {"parts": parts}
 
 
-def _open(caller: Caller, upload_id: str) -> models.Upload:
+def _open(caller: Caller, upload_id: str, offset: int | None) -> models.Upload:
     upload = _find(caller, upload_id)
-    uploads.check_open(upload)
+    uploads.check_open(upload, offset=offset)
     return upload
 
 
@@ -245,13 +261,32 @@ async def _receive(request: ApiRequest, ingest: storage.Ingest) -> None:
                         )
                     found = True
                 case FileData(data):
-                    if ingest.size + len(data) > settings.MAX_PART_BYTES:
-                        raise TooLarge(
-                            f"A part may have at most {settings.MAX_PART_BYTES} bytes.", param=DATA_FIELD
-                        )
-                    await ingest.write(data)
+                    await _take(ingest, data)
                 case _:
                     pass
     reader.finish()
     if ingest.size == 0:
         raise InvalidRequest("The form has no data.", param=DATA_FIELD, code="missing_parameter")
+
+
+async def _receive_plain(request: ApiRequest, ingest: storage.Ingest) -> None:
+    """Streams a body that is the part itself, which spares both sides the search for boundaries."""
+    async for piece in request.chunks():
+        await _take(ingest, piece)
+    if ingest.size == 0:
+        raise InvalidRequest("The body is empty.", param=DATA_FIELD, code="missing_parameter")
+
+
+async def _take(ingest: storage.Ingest, data: bytes) -> None:
+    if ingest.size + len(data) > settings.MAX_PART_BYTES:
+        raise TooLarge(f"A part may have at most {settings.MAX_PART_BYTES} bytes.", param=DATA_FIELD)
+    await ingest.write(data)
+
+
+def _offset(request: ApiRequest) -> int | None:
+    written = request.GET.get("offset", "")
+    if not written:
+        return None
+    if not written.isascii() or not written.isdigit() or len(written) > LONGEST_OFFSET:
+        raise InvalidRequest("offset must be a whole number of bytes.", param="offset")
+    return int(written)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
-from portal.api import fields, keys, teams
+from portal.api import enrolment, fields, keys, teams
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
 from portal.api.management import Ask, gets, posts
@@ -171,7 +171,7 @@ def shown_all(rows: Sequence[User]) -> list[dict[str, Any]]:
     return [
         {
             "user_id": row.user_id,
-            "user_email": teams.shown_address(row),
+            "user_email": enrolment.shown_address(row),
             "user_alias": row.first_name or None,
             "user_role": SHOWN_ROLES[User.Role(row.role)],
             "is_active": row.is_active,

@@ -20,7 +20,7 @@ STEADY_SECONDS = 30.0
 
 @dataclass
 class Part:
-    """One process: `manage.py` with these arguments."""
+    """One process: Python with these arguments."""
 
     name: str
     arguments: Sequence[str]
@@ -86,7 +86,7 @@ class Supervisor:
     def _spawn(self, part: Part) -> None:
         environment = {**os.environ, **self.environment, VARIABLE: str(self._lifeline)}
         part.process = subprocess.Popen(  # noqa: S603 - our own command with our own arguments
-            [sys.executable, "manage.py", *part.arguments],
+            [sys.executable, *part.arguments],
             env=environment,
             pass_fds=(self._lifeline, *part.pass_fds),
             # Standard output belongs to the ready line and the set-up link.

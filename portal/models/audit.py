@@ -34,6 +34,7 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ("-at", "-pk")
+        indexes = (models.Index(fields=("object_type", "object_id", "-at"), name="events_of_an_object"),)
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.object_name}"

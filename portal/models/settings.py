@@ -8,13 +8,20 @@ from django.db import models
 class Settings(models.Model):
     """One row. Holds the imported `litellm_settings`, `router_settings` and `general_settings`.
 
-    The master key is kept as a keyed hash only, like any other key.
+    `made_here` names those that were set in the browser, as `general.alerting`: an import of a file that
+    does not name them leaves them alone. `sealed_secrets` holds what goes with them and must not be read:
+    addresses of webhooks, the password of the mail server. The master key is kept as a keyed hash only,
+    like any other key.
     """
 
     litellm = models.JSONField(default=dict, blank=True)
     router = models.JSONField(default=dict, blank=True)
     general = models.JSONField(default=dict, blank=True)
+    made_here = models.JSONField(default=list, blank=True)
+    sealed_secrets = models.TextField(blank=True)
     sealed_environment = models.TextField(blank=True)
+    answers_dropped_at = models.DateTimeField(null=True, blank=True)
+    """Answers kept for repeated requests before this moment count no more."""
     master_key_digest = models.CharField(max_length=64, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 

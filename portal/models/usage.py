@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.db import models
+from django.db.models import Q
 
 if TYPE_CHECKING:
     from portal.models.reader import TeamReader
+
+FAILED, SLOW_MS, DEAR = 400, 10_000, Decimal("0.1")
+"""From where on calls are rare enough for indexes of their own, which a query uses that says the same."""
 
 
 class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
@@ -19,16 +24,20 @@ class UsageRecord(models.Model):
     """What one call used, cost and met. `call_id` is ours and unique, so that settling twice counts once.
 
     Names are kept beside the foreign keys: the ledger outlives what it names. `cost` is in dollars, null
-    when the price is unknown. `attempts` lists {deployment, provider, status, code, ms}; `files` lists
-    {file, delivery, account}.
+    when the price is unknown. `attempts` lists {deployment, provider, model, status, code, ms},
+    with the number of the fallback where it was one; `files` lists {file, delivery, account}. A
+    `cache_hit` was answered by what an earlier call had been answered.
     """
 
     call_id = models.CharField(max_length=64, unique=True)
     request_id = models.CharField(max_length=64, db_index=True)
     started_at = models.DateTimeField(db_index=True)
-    team = models.ForeignKey("portal.Team", on_delete=models.SET_NULL, null=True, blank=True)
-    key = models.ForeignKey("portal.VirtualKey", on_delete=models.SET_NULL, null=True, blank=True)
-    user = models.ForeignKey("portal.User", on_delete=models.SET_NULL, null=True, blank=True)
+    # The indexes below begin with these, so they need none of their own.
+    team = models.ForeignKey("portal.Team", on_delete=models.SET_NULL, null=True, blank=True, db_index=False)
+    key = models.ForeignKey(
+        "portal.VirtualKey", on_delete=models.SET_NULL, null=True, blank=True, db_index=False
+    )
+    user = models.ForeignKey("portal.User", on_delete=models.SET_NULL, null=True, blank=True, db_index=False)
     caller_name = models.CharField(max_length=200, blank=True)
     endpoint = models.CharField(max_length=64)
     model = models.CharField(max_length=200, blank=True)
@@ -37,6 +46,7 @@ class UsageRecord(models.Model):
     provider_model = models.CharField(max_length=300, blank=True)
     account_name = models.CharField(max_length=200, blank=True)
     is_stream = models.BooleanField(default=False)
+    cache_hit = models.BooleanField(default=False)
     status = models.PositiveSmallIntegerField()
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
@@ -61,10 +71,45 @@ class UsageRecord(models.Model):
         indexes = (
             models.Index(fields=("team", "-started_at", "-id"), name="usage_of_a_team"),
             models.Index(fields=("key", "-started_at", "-id"), name="usage_of_a_key"),
+            models.Index(fields=("user", "-started_at", "-id"), name="usage_of_a_person"),
+            models.Index(fields=("model", "-started_at", "-id"), name="usage_of_a_model"),
+            # What is rare is looked for most: lists of it must not read through all that is not.
+            models.Index(
+                fields=("-started_at", "-id", "status"),
+                condition=Q(status__gte=FAILED),
+                name="usage_that_failed",
+            ),
+            models.Index(
+                fields=("error_code", "-started_at", "-id"),
+                condition=Q(error_code__gt=""),
+                name="usage_by_error",
+            ),
+            models.Index(
+                fields=("-started_at", "-id", "duration_ms"),
+                condition=Q(duration_ms__gte=SLOW_MS),
+                name="usage_that_was_slow",
+            ),
+            models.Index(
+                fields=("-started_at", "-id", "cost"), condition=Q(cost__gte=DEAR), name="usage_that_was_dear"
+            ),
         )
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class UsageFile(models.Model):
+    """Which calls had a file: what `files` of their rows says, the other way round."""
+
+    file_id = models.CharField(max_length=72)
+    call = models.ForeignKey(UsageRecord, on_delete=models.CASCADE, related_name="+")
+    started_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=("file_id", "-started_at"), name="usage_of_a_file"),)
+
+    def __str__(self) -> str:
+        return f"{self.file_id} in {self.call_id}"
 
 
 class UsageHour(models.Model):

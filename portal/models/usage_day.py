@@ -1,4 +1,4 @@
-"""The ledger by day, without keys and people: what months are drawn from however many keys there are."""
+"""The ledger by day: what months and reports are drawn from, however many calls there were."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from django.db import models
 
 
 class UsageDay(models.Model):
-    """What the calls that began on one UTC day add up to; written in the same transaction as they are.
+    """What the calls that began on one UTC day add up to, without keys and people, so that the rows stay few;
+    written in the same transaction as they are.
 
     0 and the empty text stand for none, as in UsageHour.
     """
@@ -15,7 +16,78 @@ class UsageDay(models.Model):
     team_number = models.BigIntegerField(default=0)
     model = models.CharField(max_length=200, blank=True)
     provider = models.CharField(max_length=32, blank=True)
+    provider_model = models.CharField(max_length=300, blank=True)
     endpoint = models.CharField(max_length=64, blank=True)
+    calls = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
+
+    class Meta:
+        ordering = ("-day",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("day", "team_number", "model", "provider", "provider_model", "endpoint"),
+                name="one_sum_per_day",
+            ),
+        )
+        indexes = (models.Index(fields=("team_number", "day"), name="days_of_a_team"),)
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}"
+
+
+class UsageKeyDay(models.Model):
+    """The same by key and person, without provider and endpoint."""
+
+    day = models.DateField()
+    team_number = models.BigIntegerField(default=0)
+    key_number = models.BigIntegerField(default=0)
+    user_number = models.BigIntegerField(default=0)
+    model = models.CharField(max_length=200, blank=True)
+    calls = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0)
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
+
+    class Meta:
+        ordering = ("-day",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("day", "key_number", "user_number", "model", "team_number"),
+                name="one_key_sum_per_day",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("key_number", "day"), name="days_of_a_key"),
+            models.Index(fields=("user_number", "day"), name="days_of_a_person"),
+            models.Index(fields=("team_number", "day"), name="key_days_of_a_team"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.day} key {self.key_number}"
+
+
+class UsageKeyMonth(models.Model):
+    """A whole month by key and person: a month's dearest keys are found here among a hundred thousand.
+
+    `month` is its first day.
+    """
+
+    month = models.DateField()
+    team_number = models.BigIntegerField(default=0)
+    key_number = models.BigIntegerField(default=0)
+    user_number = models.BigIntegerField(default=0)
     calls = models.BigIntegerField(default=0)
     failed = models.BigIntegerField(default=0)
     unpriced = models.BigIntegerField(default=0)
@@ -25,13 +97,13 @@ class UsageDay(models.Model):
     cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
-        ordering = ("-day",)
+        ordering = ("-month",)
         constraints = (
             models.UniqueConstraint(
-                fields=("day", "team_number", "model", "provider", "endpoint"), name="one_sum_per_day"
+                fields=("month", "key_number", "user_number", "team_number"), name="one_key_sum_per_month"
             ),
         )
-        indexes = (models.Index(fields=("team_number", "day"), name="days_of_a_team"),)
+        indexes = (models.Index(fields=("team_number", "month"), name="key_months_of_a_team"),)
 
     def __str__(self) -> str:
-        return f"{self.day} {self.model}"
+        return f"{self.month:%Y-%m} key {self.key_number}"

@@ -25,6 +25,7 @@ class VirtualKey(models.Model):
     `allowed_models` narrows the team's; empty means all of the team's. A deleted key keeps its row, so that
     usage stays attributable and every worker learns of the deletion by `revision`. `options` holds what
     portal.services.options names: limits, routes, addresses, aliases, rights, tags. `spend` is in dollars.
+    With a `rotation_interval` a new value is due at `rotate_at`.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
@@ -43,6 +44,10 @@ class VirtualKey(models.Model):
         "portal.Budget", on_delete=models.SET_NULL, null=True, blank=True, related_name="keys"
     )
     spend = models.DecimalField(max_digits=20, decimal_places=12, default=0, editable=False)
+    rotation_interval = models.CharField(max_length=16, blank=True)
+    rotate_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    rotation_count = models.PositiveIntegerField(default=0)
     created_by = models.CharField(max_length=200, blank=True)
     revision = models.BigIntegerField(default=0, db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -54,7 +59,10 @@ class VirtualKey(models.Model):
 
     class Meta:
         ordering = ("-created_at", "-pk")
-        indexes = (models.Index(fields=("team", "-created_at", "-id"), name="keys_of_a_team"),)
+        indexes = (
+            models.Index(fields=("team", "-created_at", "-id"), name="keys_of_a_team"),
+            models.Index(fields=("-created_at", "-id"), name="keys_by_age"),
+        )
 
     def __str__(self) -> str:
         return self.name

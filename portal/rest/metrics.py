@@ -9,6 +9,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
 )
@@ -20,6 +21,17 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 requests = Counter("portico_requests", "Requests by endpoint and status.", ("method", "endpoint", "status"))
 seconds = Histogram(
     "portico_request_seconds", "Time until the last byte of the answer.", ("endpoint",), buckets=BUCKETS
+)
+rests_until = Gauge(
+    "portico_deployment_rests_until_seconds",
+    "Until when a deployment rests after failures, in seconds since 1970.",
+    ("deployment",),
+    multiprocess_mode="max",
+)
+retries = Counter(
+    "portico_retries",
+    "Repeats of calls that failed, by whether the retry budget allowed them.",
+    ("allowed",),
 )
 
 _counters: dict[tuple[str, str, int], Counter] = {}

@@ -14,9 +14,12 @@ from files.database import in_thread
 from portal.models import Team
 from portal.rest.request import ApiRequest
 from portal.services.access import Caller, caller_for_user
+from portal.services.charging import charging
 from providers.errors import Forbidden, Unauthenticated
 
 TEAM_HEADER = "x-portico-team"
+KEY_HEADER = "x-portico-key"
+"""The number of a key that the call is charged to, by a person who may."""
 
 
 def has_session(request: ApiRequest) -> bool:
@@ -24,12 +27,15 @@ def has_session(request: ApiRequest) -> bool:
 
 
 async def caller_of_session(request: ApiRequest) -> Caller:
-    """The person behind a session cookie, acting for the team named in X-Portico-Team or their first.
+    """The person behind a session cookie, acting for the team named in X-Portico-Team or their first, on
+    account of the key named in X-Portico-Key.
 
     Raises Unauthenticated, and Forbidden where the request may have been forged.
     """
     _check_origin(request)
-    return await in_thread(_caller, request)
+    caller = await in_thread(_caller, request)
+    number = request.lower_headers.get(KEY_HEADER)
+    return await in_thread(charging, caller, number) if number else caller
 
 
 def _caller(request: ApiRequest) -> Caller:

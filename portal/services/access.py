@@ -154,15 +154,18 @@ def token_of(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def caller_for_user(user: User, team_id: int | None = None) -> Caller:
+def caller_for_user(user: User, team_id: int | None = None, *, known_team: Team | None = None) -> Caller:
     """A signed-in person acting for one of their teams (primary key), by default the first.
+
+    `known_team` spares a query where that team has just been read.
 
     Owners and admins may act for any team; auditors see all of them. Raises Forbidden.
     """
     if not user.is_active:
         raise Forbidden("This account is switched off.", code="account_inactive")
     memberships = list(Membership.objects.filter(user=user).select_related("team").order_by("team__name"))
-    team = _acting_team(user, [membership.team for membership in memberships], team_id)
+    read = [known_team] if known_team is not None else []
+    team = _acting_team(user, [membership.team for membership in memberships], team_id, read)
     sees_all = user.role == User.Role.AUDITOR
     known = catalog.snapshot()
     person = known.people.get(user.pk, NOBODY_SPECIAL)
@@ -188,10 +191,10 @@ def caller_for_user(user: User, team_id: int | None = None) -> Caller:
     )
 
 
-def _acting_team(user: User, own: list[Team], team_id: int | None) -> Team:
+def _acting_team(user: User, own: list[Team], team_id: int | None, read: list[Team]) -> Team:
     sees_all = user.is_admin or user.role == User.Role.AUDITOR
     if team_id is not None:
-        candidates = Team.objects.filter(pk=team_id) if sees_all else own
+        candidates = (read or Team.objects.filter(pk=team_id)) if sees_all else own
         team = next((team for team in candidates if team.pk == team_id), None)
         if team is None:
             raise Forbidden("You do not belong to this team.", code="not_in_team")

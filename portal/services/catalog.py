@@ -18,7 +18,7 @@ from django.conf import settings
 
 from files.database import in_thread
 from portal.models import Revision
-from portal.services import snapshots
+from portal.services import snapshot_reading
 from portal.services.plans import DeploymentPlan, plan
 from portal.services.snapshots import KeyEntry, ModelEntry, SettingsEntry, Snapshot, TeamEntry
 from providers import registry
@@ -75,7 +75,7 @@ def refresh() -> Snapshot:
         _checked_at = time.monotonic()
         revision = Revision.latest()
         if _current is None or _current.revision != revision:
-            _current = snapshots.build(_current, revision)
+            _current = snapshot_reading.build(_current, revision)
         return _current
 
 

@@ -25,6 +25,11 @@ def span(value: object, *, param: str = "duration") -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def is_span(value: str) -> bool:
+    """Is it written as a duration should be?"""
+    return WRITTEN.fullmatch(value) is not None
+
+
 def checked(value: object, *, param: str = "budget_duration") -> str:
     """The written duration itself; empty for none."""
     if value is None or value == "":

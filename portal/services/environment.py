@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Mapping
 
 from django.conf import settings
@@ -18,6 +19,7 @@ PLACE = "portal_settings:1:environment"
 logger = logging.getLogger(__name__)
 _replaced: dict[str, str | None] = {}
 """What this process had before, by the names now exported."""
+_lock = threading.Lock()
 
 
 def written_environment(row: Settings) -> dict[str, str]:
@@ -43,12 +45,13 @@ def apply_environment(row: Settings) -> None:
     except CannotOpen as error:
         logger.warning("environment_variables are not exported: %s", error)
         return
-    for name in _replaced.keys() - wanted.keys():
-        _put(name, _replaced.pop(name))
-    for name, value in wanted.items():
-        if name not in _replaced:
-            _replaced[name] = os.environ.get(name)
-        _put(name, _value(name, value))
+    with _lock:  # a worker's threads come here together
+        for name in _replaced.keys() - wanted.keys():
+            _put(name, _replaced.pop(name))
+        for name, value in wanted.items():
+            if name not in _replaced:
+                _replaced[name] = os.environ.get(name)
+            _put(name, _value(name, value))
 
 
 def _value(name: str, written: str) -> str | None:

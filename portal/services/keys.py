@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from portal import crypto
 from portal.models import Budget, RetiredKey, Revision, Team, User, VirtualKey
-from portal.services import audit, budgets, validation
+from portal.services import audit, budgets, durations, validation
 from portal.services import options as key_options
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
@@ -26,7 +26,15 @@ SHORTEST_OWN_KEY = 16
 LONGEST_KEY = 256
 LONGEST_OVERLAP = timedelta(days=30)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-CHANGEABLE = ("name", "allowed_models", "is_blocked", "expires_at", "metadata", "options")
+CHANGEABLE = (
+    "name",
+    "allowed_models",
+    "is_blocked",
+    "expires_at",
+    "metadata",
+    "options",
+    "rotation_interval",
+)
 AUDITED = (*CHANGEABLE, "team_id", "user_id", "budget_id")
 
 
@@ -34,7 +42,8 @@ class KeyFacts(TypedDict, total=False):
     """What a key may be given beside its name and team.
 
     `allowed_models` narrows the team's. `options` are those of portal.services.options, `figures` those of
-    budgets.FIELDS; `budget` lends its own.
+    budgets.FIELDS; `budget` lends its own. After each `rotation_interval` a new value is due; somebody has
+    to fetch it (portal.services.alerts), as a value is shown once to a person and kept nowhere.
     """
 
     allowed_models: Sequence[str]
@@ -44,6 +53,7 @@ class KeyFacts(TypedDict, total=False):
     options: Mapping[str, Any]
     budget: Budget | None
     figures: Mapping[str, Any]
+    rotation_interval: str
 
 
 class NewKeyFacts(KeyFacts, total=False):
@@ -120,6 +130,7 @@ def update_key(*, actor: Actor, key: VirtualKey, **changes: Unpack[KeyChanges]) 
     if "metadata" in changes:
         key.metadata = validation.json_object(changes["metadata"], param="metadata")
     figures = _take_budget(key, changes)
+    _take_rotation(key, changes)
     return _finish(actor, "key.updated", key, before, figures)
 
 
@@ -164,7 +175,19 @@ def rotate_key(
         _require_unused(digest)
         RetiredKey.objects.create(key=key, digest=old, valid_until=end)
         key.digest, key.hint, key.revision = digest, crypto.key_hint(secret), Revision.advance()
-        key.save(update_fields=["digest", "hint", "revision", "updated_at"])
+        key.rotated_at, key.rotation_count = timezone.now(), key.rotation_count + 1
+        key.rotate_at = _next_rotation(key.rotation_interval)
+        key.save(
+            update_fields=[
+                "digest",
+                "hint",
+                "revision",
+                "rotated_at",
+                "rotation_count",
+                "rotate_at",
+                "updated_at",
+            ]
+        )
         after = {"old_value_works_until": end if overlap else None}
         audit.record(actor=actor, action="key.rotated", obj=key, after=after)
     return secret
@@ -210,6 +233,7 @@ def _save_new(actor: Actor, row: VirtualKey, facts: NewKeyFacts) -> None:
     row.spend = facts.get("spend", Decimal(0))
     row.created_by = actor.label
     figures = _take_budget(row, facts)
+    _take_rotation(row, facts)
     with transaction.atomic():
         row.revision = Revision.advance()
         _require_unused(row.digest)
@@ -236,6 +260,19 @@ def _take_budget(key: VirtualKey, facts: KeyFacts) -> dict[str, Any]:
     return figures | dict(facts.get("figures", {}))
 
 
+def _take_rotation(key: VirtualKey, facts: KeyFacts) -> None:
+    """An interval that stays lets the date stay as well."""
+    if "rotation_interval" not in facts:
+        return
+    interval = durations.checked(facts["rotation_interval"], param="rotation_interval")
+    if interval != key.rotation_interval:
+        key.rotation_interval, key.rotate_at = interval, _next_rotation(interval)
+
+
+def _next_rotation(interval: str) -> datetime | None:
+    return timezone.now() + durations.span(interval, param="rotation_interval") if interval else None
+
+
 def _require_unused(digest: str) -> None:
     if RetiredKey.objects.filter(digest=digest).exists() or VirtualKey.objects.filter(digest=digest).exists():
         raise _taken()
@@ -254,6 +291,6 @@ def _finish(
     with transaction.atomic():
         budgets.change(budgets.key_subject(key.pk), figures, spent=key.spend)
         key.revision = Revision.advance()
-        key.save(update_fields=[*CHANGEABLE, "team", "user", "budget", "revision", "updated_at"])
+        key.save(update_fields=[*CHANGEABLE, "rotate_at", "team", "user", "budget", "revision", "updated_at"])
         audit.record(actor=actor, action=action, obj=key, before=old, after=new | dict(figures))
     return key

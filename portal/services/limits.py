@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -79,7 +79,16 @@ class Limiter:
     def give_back(self, ticket: Ticket, tokens: int) -> None:
         """Frees the call's place and counts the tokens it really used. Never waits, never fails."""
         self._tickets.pop(ticket.call_id, None)
-        difference = tokens - ticket.tokens
+        self._return(ticket, tokens - ticket.tokens)
+
+    def shed(self, ticket: Ticket, keep: Container[str]) -> Ticket:
+        """Gives back, unused, what a call holds of all buckets but those to keep. Returns the rest."""
+        kept = _part_of(ticket, lambda bucket: bucket.key in keep)
+        self._tickets[ticket.call_id] = kept
+        self._return(_part_of(ticket, lambda bucket: bucket.key not in keep), -ticket.tokens)
+        return kept
+
+    def _return(self, ticket: Ticket, difference: int) -> None:
         if not ticket.is_shared:
             self.local.give_back(ticket.states, ticket.call_id, difference)
             return
@@ -165,6 +174,14 @@ def buckets_of(caller: Caller, model: str, of_model: Limits) -> list[Bucket]:
     found += _own("team", f"team:{caller.team_id}", caller.team_options.limits, model, "model_per_team")
     found += _own("model", f"model:{model}", of_model, model, "model")
     return found
+
+
+def _part_of(ticket: Ticket, is_meant: Callable[[Bucket], bool]) -> Ticket:
+    return replace(
+        ticket,
+        buckets=tuple(bucket for bucket in ticket.buckets if is_meant(bucket)),
+        states=[state for state in ticket.states if is_meant(state.bucket)],
+    )
 
 
 def headers(states: Sequence[State]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypedDict, Unpack
 
@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from portal.models import Deployment, Model, ProviderAccount, Revision
 from portal.services import audit, budgets, validation
 from portal.services.audit import Actor
+from portal.services.options import tags
 from providers import params as parameters
 from providers import registry
 from providers.errors import Conflict, InvalidRequest
@@ -33,16 +34,19 @@ SETTINGS = (
     "timeout",
     "stream_timeout",
     "max_retries",
+    "allowed_fails",
+    "cooldown_time",
+    "tags",
     "input_cost_per_token",
     "output_cost_per_token",
     "drop_params",
 )
 AUDITED = ("account_id", "provider_model", "params", "info", *SETTINGS, "is_active", "origin")
-WHOLE_NUMBERS = {"weight": 0, "order": 0, "rpm": 1, "tpm": 1, "max_retries": 0}
+WHOLE_NUMBERS = {"weight": 0, "order": 0, "rpm": 1, "tpm": 1, "max_retries": 0, "allowed_fails": 0}
 """The least value of each."""
 LARGEST_NUMBER = 2**31 - 1
 MOST_RETRIES = 100
-DEFAULTS = {"weight": 1, "order": 1}
+DEFAULTS: Mapping[str, Any] = {"weight": 1, "order": 1, "tags": []}
 
 
 class DeploymentSettings(TypedDict, total=False):
@@ -55,6 +59,9 @@ class DeploymentSettings(TypedDict, total=False):
     timeout: float | None
     stream_timeout: float | None
     max_retries: int | None
+    allowed_fails: int | None
+    cooldown_time: float | None
+    tags: Sequence[str] | None
     input_cost_per_token: Decimal | float | str | None
     output_cost_per_token: Decimal | float | str | None
     drop_params: bool | None
@@ -211,10 +218,14 @@ def _own_name(account: ProviderAccount, written: str) -> str:
 def setting(name: str, value: object) -> Any:
     """One of SETTINGS, checked, as the row holds it."""
     match name:
-        case "weight" | "order" | "rpm" | "tpm" | "max_retries":
+        case "weight" | "order" | "rpm" | "tpm" | "max_retries" | "allowed_fails":
             return _whole_number(DEFAULTS.get(name) if value is None else value, name, WHOLE_NUMBERS[name])
         case "timeout" | "stream_timeout":
             return _seconds(value, name)
+        case "cooldown_time":
+            return _seconds(value, name, least=0.0)
+        case "tags":
+            return [] if value is None else tags(value, name)
         case "input_cost_per_token" | "output_cost_per_token":
             return _price(value, name)
         case "drop_params":
@@ -249,10 +260,10 @@ def _whole_number(value: object, name: str, least: int) -> int | None:
     return value
 
 
-def _seconds(value: object, name: str) -> float | None:
+def _seconds(value: object, name: str, least: float = 0.001) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 86400:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= 86400:
         raise InvalidRequest(f"`{name}` must be seconds from 0 to 86400.", param=name)
     return float(value)
 

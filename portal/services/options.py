@@ -66,6 +66,8 @@ class Options:
     refused: frozenset[str] = frozenset()
     manage: Manage = ""
     tags: tuple[str, ...] = ()
+    store_bodies: bool | None = None
+    """Are requests and answers kept? None: as the instance does."""
 
 
 NO_OPTIONS = Options()
@@ -95,6 +97,7 @@ def _parse(written: bytes) -> Options:
         refused=frozenset(name for name, value in permissions.items() if value is False),
         manage=permissions.get("manage", ""),
         tags=tuple(stored.get("tags") or ()),
+        store_bodies=stored.get("store_bodies"),
     )
 
 
@@ -144,6 +147,12 @@ def tags(value: object, param: str = "tags") -> list[str]:
                 f"`{param}` must be tags of 1 to 128 characters without commas.", param=param
             )
     return found
+
+
+def flag(value: object, param: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"`{param}` must be true or false.", param=param)
+    return value
 
 
 def _counts(value: object, param: str) -> dict[str, int]:
@@ -205,5 +214,6 @@ CHECKS: Mapping[str, Check] = {
     "allowed_ips": _networks,
     "permissions": _permissions,
     "tags": tags,
+    "store_bodies": flag,
 }
 """Every option with the function that checks it, under LiteLLM's names where it has one (litellm.md 5.5)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +47,11 @@ class DeploymentPlan:
     info: Mapping[str, Any] = field(default_factory=dict)
     rpm: int | None = None
     tpm: int | None = None
+    tags: frozenset[str] = frozenset()
+    allowed_fails: int | None = None
+    cooldown_time: float | None = None
+    is_sole: bool = False
+    """Has its model no other that can be used?"""
     prices: Prices = UNKNOWN
     problem: str | None = None
     """Why it cannot be used, for operators; callers are told only that the model is misconfigured."""
@@ -116,6 +121,9 @@ def plan_on(
         info=deployment.info,
         rpm=deployment.rpm,
         tpm=deployment.tpm,
+        tags=frozenset(deployment.tags),
+        allowed_fails=deployment.allowed_fails,
+        cooldown_time=deployment.cooldown_time,
         prices=prices.of_deployment(
             provider=provider.name,
             provider_model=deployment.provider_model,
@@ -125,6 +133,35 @@ def plan_on(
         ),
         problem=account.problem,
     )
+
+
+def bounded(
+    plan: DeploymentPlan,
+    *,
+    timeout: float | None = None,
+    stream_timeout: float | None = None,
+    left: float | None = None,
+) -> DeploymentPlan:
+    """The plan with a request's own times in place of the operator's, and none longer than what is `left`.
+
+    `timeout` also bounds how long a stream may keep its caller waiting, `stream_timeout` counts more there.
+    """
+    whole, stream = plan.timeouts, plan.stream_timeouts
+    if timeout is not None:
+        whole = _timeouts(timeout)
+        stream = replace(stream, first_byte=min(stream.first_byte, timeout), idle=min(stream.idle, timeout))
+    if stream_timeout is not None:
+        stream = _stream_timeouts(stream_timeout)
+    if left is not None:
+        whole = replace(
+            whole,
+            connect=min(whole.connect, left),
+            first_byte=min(whole.first_byte, left),
+            idle=min(whole.idle, left),
+            total=min(whole.total, left),
+        )
+        stream = replace(stream, connect=min(stream.connect, left), first_byte=min(stream.first_byte, left))
+    return replace(plan, timeouts=whole, stream_timeouts=stream)
 
 
 def _first(*values: Any) -> Any:

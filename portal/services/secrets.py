@@ -14,7 +14,8 @@ from django.db.models import Q
 
 from files.models import ProviderFileMapping
 from portal.crypto import CannotOpen
-from portal.models import ProviderAccount, Settings
+from portal.models import CallContent, Message, ProviderAccount, Settings
+from portal.services import settings as instance_settings
 from portal.services.environment import PLACE
 
 BATCH = 100
@@ -37,12 +38,15 @@ FACTOR_PLACE = "mfa_authenticator:data"
 COLUMNS = (
     Sealed(ProviderAccount, "sealed_secrets", lambda account: str(account.place), "account"),
     Sealed(Settings, "sealed_environment", lambda row: PLACE, "environment_variables of the"),
+    Sealed(Settings, "sealed_secrets", lambda row: instance_settings.PLACE, "secrets of the"),
+    Sealed(Message, "sealed_content", lambda row: str(row.place), "message"),
     Sealed(
         ProviderFileMapping,
         "sealed_checkpoint",
         lambda copy: str(copy.checkpoint_place),
         "interrupted upload of",
     ),
+    Sealed(CallContent, "sealed_content", lambda row: str(row.place), "content of"),
     Sealed(Authenticator, "data", lambda row: FACTOR_PLACE, "authenticator app", "secret"),
     Sealed(Authenticator, "data", lambda row: FACTOR_PLACE, "recovery codes", "seed"),
 )

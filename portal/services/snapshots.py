@@ -1,60 +1,18 @@
-"""What a snapshot of the catalog holds, and how it is read from the database with few queries."""
+"""What a snapshot of the catalog holds, and how it is asked; snapshot_reading.py fills it."""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Q
-from django.utils import timezone
-
-from portal import env
-from portal.models import (
-    BudgetWindow,
-    Deployment,
-    Membership,
-    Model,
-    ProviderAccount,
-    RetiredKey,
-    Settings,
-    Team,
-    User,
-    VirtualKey,
-)
-from portal.models.team import DEFAULT_TEAM
-from portal.services import patterns, teams
-from portal.services.environment import apply_environment
-from portal.services.keys import digest_of
+from portal.services import patterns
 from portal.services.options import NO_OPTIONS, Options
-from portal.services.options import parse as parse_options
-from portal.services.plans import DeploymentPlan, OpenAccount, open_account, plan_on
-from providers import registry
+from portal.services.plans import DeploymentPlan
 from providers.errors import Unavailable
-
-logger = logging.getLogger(__name__)
-_warned: set[str] = set()
-KEY_FIELDS = (
-    "digest",
-    "pk",
-    "name",
-    "team_id",
-    "user_id",
-    "allowed_models",
-    "is_blocked",
-    "expires_at",
-    "options",
-    "spend",
-    "deleted_at",
-)
-RETIRED_FOR = timedelta(hours=1)
-"""How long former values of keys are looked at again, so that every worker has dropped them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +73,8 @@ class SettingsEntry:
     litellm: Mapping[str, Any]
     router: Mapping[str, Any]
     general: Mapping[str, Any]
+    answers_dropped_at: float = 0.0
+    """Seconds since 1970; what was kept of answers before counts no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,209 +187,3 @@ class Snapshot:
         if not self.access_groups or not any(name in self.access_groups for name in allowed):
             return allowed
         return tuple(model for name in allowed for model in self.access_groups.get(name, (name,)))
-
-
-def build(previous: Snapshot | None, revision: int) -> Snapshot:
-    """Reads the database by a fixed number of queries; of keys and budgets only what has changed."""
-    row = Settings.objects.filter(pk=1).first() or Settings(pk=1)
-    apply_environment(row)
-    team_entries = _teams()
-    models = _models(_defaults(row))
-    return Snapshot(
-        revision=revision,
-        models=models,
-        keys=_keys(previous, former := list(_former_keys())),
-        retired={digest: (current, end) for digest, current, end in former},
-        people=_people(),
-        members=_members(),
-        windows=_windows(previous),
-        teams=team_entries,
-        default_team=next(team for team in team_entries.values() if team.team_id == DEFAULT_TEAM),
-        settings=SettingsEntry(row.litellm, row.router, row.general),
-        aliases=_aliases(row.router.get("model_group_alias")),
-        access_groups=_access_groups(models.values()),
-        master_digest=_master_digest(row),
-    )
-
-
-def _teams() -> dict[int, TeamEntry]:
-    rows = list(Team.objects.all())
-    if not any(row.team_id == DEFAULT_TEAM for row in rows):
-        rows.append(teams.default_team())
-    return {
-        row.pk: TeamEntry(
-            row.pk,
-            row.team_id,
-            row.name,
-            tuple(row.allowed_models),
-            row.is_blocked,
-            parse_options({name: value for name, value in row.options.items() if name != teams.MEMBERS}),
-        )
-        for row in rows
-    }
-
-
-def _people() -> dict[int, PersonEntry]:
-    special = User.objects.filter(~Q(options={}) | ~Q(allowed_models=[]) | Q(is_active=False))
-    return {
-        pk: PersonEntry(tuple(allowed), is_active, parse_options(options))
-        for pk, allowed, is_active, options in special.values_list(
-            "pk", "allowed_models", "is_active", "options"
-        )
-    }
-
-
-def _members() -> dict[tuple[int, int], Options]:
-    rows = Membership.objects.exclude(options={}).values_list("team_id", "user_id", "options")
-    return {(team, user): parse_options(options) for team, user, options in rows}
-
-
-def _windows(previous: Snapshot | None) -> Mapping[str, tuple[Window, ...]]:
-    columns = ("pk", "subject", "model", "max_budget", "soft_budget")
-    if previous is not None:
-        changed = BudgetWindow.objects.filter(revision__gt=previous.revision).values("subject")
-        rows = BudgetWindow.objects.filter(subject__in=changed).values_list(*columns)
-        windows = {**previous.windows, **_by_subject(Window(*row) for row in rows)}
-        # Rows that went away carry no revision but leave the numbers unequal.
-        if sum(map(len, windows.values())) == BudgetWindow.objects.count():
-            return windows
-    return _by_subject(Window(*row) for row in BudgetWindow.objects.values_list(*columns))
-
-
-def _by_subject(windows: Iterable[Window]) -> dict[str, tuple[Window, ...]]:
-    found: dict[str, list[Window]] = defaultdict(list)
-    for window in windows:
-        found[window.subject].append(window)
-    return {subject: tuple(rows) for subject, rows in found.items()}
-
-
-def _former_keys() -> Iterable[tuple[str, str, float]]:
-    recent = timezone.now() - RETIRED_FOR
-    rows = RetiredKey.objects.filter(Q(valid_until__gt=recent) | Q(created_at__gt=recent))
-    for digest, current, end in rows.values_list("digest", "key__digest", "valid_until"):
-        yield digest, current, end.timestamp()
-
-
-def _keys(previous: Snapshot | None, former: Iterable[tuple[str, str, float]]) -> Mapping[str, KeyEntry]:
-    if previous is not None:
-        changed = VirtualKey.objects.filter(revision__gt=previous.revision)
-        known = previous.keys
-        if gone := {digest for digest, _, _ in former} & known.keys():
-            known = {digest: entry for digest, entry in known.items() if digest not in gone}
-        keys = _merge(known, changed.values_list(*KEY_FIELDS).iterator())
-        # Rows that went away without a revision, with their team for instance, leave the numbers unequal.
-        if len(keys) == VirtualKey.objects.filter(deleted_at=None).count():
-            return keys
-    live = VirtualKey.objects.filter(deleted_at=None)
-    return _merge({}, live.values_list(*KEY_FIELDS).iterator(chunk_size=5000))
-
-
-def _merge(known: Mapping[str, KeyEntry], rows: Iterable[tuple[Any, ...]]) -> Mapping[str, KeyEntry]:
-    keys: dict[str, KeyEntry] | None = None
-    for digest, pk, name, team_id, user_id, allowed, is_blocked, expires_at, options, spend, gone in rows:
-        keys = dict(known) if keys is None else keys
-        if gone is not None:
-            keys.pop(digest, None)
-        else:
-            end = _seconds(expires_at)
-            keys[digest] = KeyEntry(
-                pk, name, team_id, user_id, tuple(allowed), is_blocked, end, parse_options(options), spend
-            )
-    return known if keys is None else keys
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _models(defaults: Mapping[str, Any]) -> dict[str, ModelEntry]:
-    rows = Deployment.objects.filter(is_active=True, account__is_active=True, model__is_active=True)
-    by_model: dict[int, list[Deployment]] = defaultdict(list)
-    for deployment in rows:
-        by_model[deployment.model_id].append(deployment)
-    accounts = {row.pk: open_account(row) for row in ProviderAccount.objects.filter(is_active=True)}
-    for account in accounts.values():
-        if account.problem:
-            _warn_once(f"provider account {account.name} cannot be used: {account.problem}")
-    return {
-        model.name: _entry(model, by_model[model.pk], accounts, defaults)
-        for model in Model.objects.filter(pk__in=list(by_model))
-    }
-
-
-def _entry(
-    model: Model,
-    rows: Iterable[Deployment],
-    accounts: Mapping[int, OpenAccount],
-    defaults: Mapping[str, Any],
-) -> ModelEntry:
-    found: list[DeploymentPlan] = []
-    for row in rows:
-        account = accounts.get(row.account_id)
-        if account is None:  # switched off between two queries; the next revision settles it
-            continue
-        provider = registry.PROVIDERS.get(account.provider)
-        if provider is None:
-            _warn_once(f"model {model.name}: provider {account.provider} is not known, deployment skipped")
-            continue
-        found.append(plan_on(row, model.name, account, provider, defaults))
-    return ModelEntry(
-        name=model.name,
-        created=int(model.created_at.timestamp()),
-        mode=model.mode,
-        owned_by=found[0].provider.name if found else "portico",
-        deployments=tuple(found),
-        info=model.info,
-    )
-
-
-def _warn_once(message: str) -> None:
-    """Snapshots are built again and again; an operator needs to read each trouble once."""
-    if message not in _warned:
-        _warned.add(message)
-        logger.warning("%s", message)
-
-
-def _defaults(row: Settings) -> dict[str, Any]:
-    """What deployments take from the config file's sections where they say nothing themselves."""
-    timeout = row.router.get("timeout")
-    return {
-        "drop_params": row.litellm.get("drop_params"),
-        "timeout": row.litellm.get("request_timeout") if timeout is None else timeout,
-        "stream_timeout": row.router.get("stream_timeout"),
-    }
-
-
-def _aliases(written: Any) -> dict[str, Alias]:
-    aliases: dict[str, Alias] = {}
-    for name, target in (written or {}).items():
-        match target:
-            case str():
-                aliases[name] = Alias(target)
-            case {"model": str(model)}:
-                aliases[name] = Alias(model, bool(target.get("hidden")))
-    return aliases
-
-
-def _access_groups(models: Iterable[ModelEntry]) -> dict[str, tuple[str, ...]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for entry in models:
-        for deployment in entry.deployments:
-            for group in deployment.info.get("access_groups") or ():
-                groups[group].append(entry.name)
-    return {group: tuple(dict.fromkeys(names)) for group, names in groups.items()}
-
-
-def _master_digest(row: Settings) -> str | None:
-    """The environment's master key, else the one a config file refers to, else the hash of a written one."""
-    if settings.PORTICO_MASTER_KEY:
-        return digest_of(settings.PORTICO_MASTER_KEY)
-    reference = row.general.get("master_key")
-    if env.is_reference(reference):
-        try:
-            key = env.resolve(reference)
-        except env.BadEnvironment as error:
-            _warn_once(f"general_settings.master_key: {error}")
-            key = None
-        return digest_of(key) if key else None
-    return row.master_key_digest or None

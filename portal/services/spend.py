@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from portal.models import (
     Team,
     UsageDay,
     UsageHour,
+    UsageKeyDay,
+    UsageKeyMonth,
     User,
     VirtualKey,
 )
@@ -52,8 +54,10 @@ HOUR_SUMS = (
     "duration_ms",
     "cost",
 )
-DAY_KEYS = ("day", "team_number", "model", "provider", "endpoint")
-DAY_SUMS = ("calls", "failed", "unpriced", "input_tokens", "output_tokens", "cached_tokens", "cost")
+DAY_KEYS = ("day", "team_number", "model", "provider", "provider_model", "endpoint")
+KEY_DAY_KEYS = ("day", "key_number", "user_number", "model", "team_number")
+KEY_MONTH_KEYS = ("month", "key_number", "user_number", "team_number")
+KEY_MONTH_SUMS = ("calls", "failed", "unpriced", "input_tokens", "output_tokens", "cached_tokens", "cost")
 TAG_KEYS = ("hour", "tag")
 TAG_SUMS = ("calls", "failed", "input_tokens", "output_tokens", "cost")
 
@@ -72,9 +76,12 @@ def count(rows: Sequence[UsageRow]) -> None:
     """
     if not rows:
         return
-    _add(UsageHour, HOUR_KEYS, HOUR_SUMS, [(_hour_of(row), _sums(row)) for row in rows])
-    _add(UsageDay, DAY_KEYS, DAY_SUMS, [(_day_of(row), _sums(row)) for row in rows])
-    _add(TagHour, TAG_KEYS, TAG_SUMS, [(tag, _sums(row)) for row in rows for tag in _tags_of(row)])
+    summed = [(row, _sums(row)) for row in rows]
+    _add(UsageHour, HOUR_KEYS, HOUR_SUMS, [(_hour_of(row), sums) for row, sums in summed])
+    _add(UsageDay, DAY_KEYS, HOUR_SUMS, [(_day_of(row), sums) for row, sums in summed])
+    _add(UsageKeyDay, KEY_DAY_KEYS, HOUR_SUMS, [(_key_day_of(row), sums) for row, sums in summed])
+    _add(UsageKeyMonth, KEY_MONTH_KEYS, KEY_MONTH_SUMS, [(_key_month_of(row), sums) for row, sums in summed])
+    _add(TagHour, TAG_KEYS, TAG_SUMS, [(tag, sums) for row, sums in summed for tag in _tags_of(row)])
     _add_to_keys(rows)
     _add_to(Team, ((row.team_id, row.cost) for row in rows))
     _add_to(User, ((row.user_id, row.cost) for row in rows))
@@ -101,8 +108,26 @@ def _hour_of(row: UsageRow) -> tuple[Any, ...]:
 
 
 def _day_of(row: UsageRow) -> tuple[Any, ...]:
-    day = row.started_at.astimezone(UTC).date()
-    return (day, row.team_id or 0, row.model[:200], row.provider[:32], row.endpoint[:64])
+    return (
+        _day(row),
+        row.team_id or 0,
+        row.model[:200],
+        row.provider[:32],
+        row.provider_model[:300],
+        row.endpoint[:64],
+    )
+
+
+def _key_day_of(row: UsageRow) -> tuple[Any, ...]:
+    return (_day(row), row.key_id or 0, row.user_id or 0, row.model[:200], row.team_id or 0)
+
+
+def _key_month_of(row: UsageRow) -> tuple[Any, ...]:
+    return (_day(row).replace(day=1), row.key_id or 0, row.user_id or 0, row.team_id or 0)
+
+
+def _day(row: UsageRow) -> date:
+    return row.started_at.astimezone(UTC).date()
 
 
 def _tags_of(row: UsageRow) -> Iterable[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from django.db.models import ProtectedError
 
 from portal.models import Budget, Membership, Revision, Team, User, VirtualKey
 from portal.models.team import DEFAULT_TEAM
-from portal.services import audit, budgets, validation
+from portal.services import audit, budgets, file_rules, validation
 from portal.services import options as team_options
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
@@ -37,6 +37,8 @@ class TeamChanges(TypedDict, total=False):
     """Of budgets.FIELDS, only those that change."""
     members: Mapping[str, Any]
     """Figures and limits of members who join from now on, under the names that members have for them."""
+    file_rules: Mapping[str, Any]
+    """Of file_rules.RULES, only those that change; None takes a bound away."""
 
 
 def default_team() -> Team:
@@ -55,6 +57,7 @@ def create_team(
     options: Mapping[str, Any] | None = None,
     figures: Mapping[str, Any] | None = None,
     members: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
     is_blocked: bool = False,
 ) -> Team:
     """Makes a team. `allowed_models` lists names and patterns; empty means all models."""
@@ -68,10 +71,12 @@ def create_team(
     _set_members(team, members or {})
     if team_id is not None:
         team.team_id = validation.identifier(team_id, param="team_id")
+    _, new_rules = file_rules.changes(team, file_rules.checked(rules or {}))
     with transaction.atomic():
         _save(team)
         budgets.change(budgets.team_subject(team.pk), figures or {})
-        after = audit.fields_of(team, AUDITED) | dict(figures or {})
+        file_rules.write(team, new_rules)
+        after = audit.fields_of(team, AUDITED) | dict(figures or {}) | _as_rules(new_rules)
         audit.record(actor=actor, action="team.created", obj=team, after=after)
         Revision.advance()
     return team
@@ -90,7 +95,8 @@ def update_team(*, actor: Actor, team: Team, **changes: Unpack[TeamChanges]) -> 
         kept = {name: value for name, value in team.options.items() if name != MEMBERS}
         team.options = team_options.changed(kept, changes["options"]) | members
     _set_members(team, changes.get("members", {}))
-    return _finish(actor, "team.updated", team, before, changes.get("figures", {}))
+    rules = file_rules.changes(team, file_rules.checked(changes.get("file_rules", {})))
+    return _finish(actor, "team.updated", team, before, changes.get("figures", {}), rules)
 
 
 def block_team(*, actor: Actor, team: Team) -> Team:
@@ -207,17 +213,28 @@ def _subjects(team: Team) -> list[str]:
 
 
 def _finish(
-    actor: Actor, action: str, team: Team, before: dict[str, Any], figures: Mapping[str, Any] | None = None
+    actor: Actor,
+    action: str,
+    team: Team,
+    before: dict[str, Any],
+    figures: Mapping[str, Any] | None = None,
+    rules: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
 ) -> Team:
     old, new = audit.difference(before, audit.fields_of(team, AUDITED))
-    if not new and not figures:
+    if not new and not figures and not rules[1]:
         return team
+    old, new = old | _as_rules(rules[0]), new | dict(figures or {}) | _as_rules(rules[1])
     with transaction.atomic():
         _save(team)
         budgets.change(budgets.team_subject(team.pk), figures or {}, spent=team.spend)
-        audit.record(actor=actor, action=action, obj=team, before=old, after=new | dict(figures or {}))
+        file_rules.write(team, rules[1])
+        audit.record(actor=actor, action=action, obj=team, before=old, after=new)
         Revision.advance()
     return team
+
+
+def _as_rules(rules: Mapping[str, Any]) -> dict[str, Any]:
+    return {file_rules.PARAM: dict(rules)} if rules else {}
 
 
 def _save(team: Team) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,8 @@ import orjson
 from django.contrib.auth import get_user_model
 from django.db import DataError, IntegrityError, connection, models, transaction
 
-from portal.models import Team, UsageRecord, VirtualKey
+from files.ids import is_file_id
+from portal.models import Team, UsageFile, UsageRecord, VirtualKey
 from portal.services import spend
 
 MOST_TEXT = 2_000
@@ -47,6 +48,7 @@ class UsageRow:
     provider_model: str = ""
     account_name: str = ""
     is_stream: bool = False
+    cache_hit: bool = False
     error_code: str = ""
     error_message: str = ""
     input_tokens: int = 0
@@ -96,17 +98,34 @@ def _insert(rows: Sequence[UsageRow]) -> None:
     statement = (
         f"INSERT INTO {name(UsageRecord._meta.db_table)} ({columns}) "  # noqa: S608 - names of ours
         f"VALUES {', '.join([marks] * len(rows))} "
-        f"ON CONFLICT ({name('call_id')}) DO NOTHING RETURNING {name('call_id')}"
+        f"ON CONFLICT ({name('call_id')}) DO NOTHING RETURNING {name('call_id')}, {name('id')}"
     )
     converters = [(each.attname, _converter(each)) for each in FIELDS]
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(statement, [value for row in rows for value in _values(row, converters)])
-            new = {call_id for (call_id,) in cursor.fetchall()}
-        spend.count(_once_each(rows, new))
+            new: dict[str, int] = dict(cursor.fetchall())
+        counted = _once_each(rows, new)
+        _note_files(counted, new)
+        spend.count(counted)
 
 
-def _once_each(rows: Sequence[UsageRow], new: set[str]) -> list[UsageRow]:
+def _note_files(rows: Sequence[UsageRow], numbers: Mapping[str, int]) -> None:
+    """Lets calls be found by their files."""
+    used = [(row, file_id) for row in rows for file_id in _file_ids(row)]
+    if used:
+        UsageFile.objects.bulk_create(
+            UsageFile(file_id=file_id, call_id=numbers[row.call_id], started_at=row.started_at)
+            for row, file_id in used
+        )
+
+
+def _file_ids(row: UsageRow) -> set[str]:
+    ids = (entry.get("file_id") for entry in row.files)
+    return {written for written in ids if isinstance(written, str) and is_file_id(written)}
+
+
+def _once_each(rows: Sequence[UsageRow], new: Container[str]) -> list[UsageRow]:
     return list({row.call_id: row for row in reversed(rows) if row.call_id in new}.values())
 
 

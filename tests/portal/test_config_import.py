@@ -495,6 +495,12 @@ def test_a_small_file_of_many_aliases_is_refused():
     assert "grow without end" in complaints(levels)[0]
 
 
+def test_litellms_word_for_keeping_requests_is_kept_under_ours():
+    text = "general_settings:\n  store_prompts_in_spend_logs: true\n  bodies_retention_days: 7\n"
+    kept = config.loads(text).settings["general_settings"]
+    assert kept == {"store_bodies": True, "bodies_retention_days": 7}
+
+
 def test_a_deeply_nested_file_is_refused():
     assert complaints("[" * 2000)
 

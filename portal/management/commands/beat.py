@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management import BaseCommand
 
-from portal.celery import app
-from portal.management import lifeline
+from portal.management import scheduler
 
 
 class Command(BaseCommand):
@@ -16,6 +14,4 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, **options: Any) -> None:
-        lifeline.hold()
-        schedule = str(settings.DATA_DIR / "celerybeat-schedule")
-        app.start(["--quiet", "beat", "--loglevel", "WARNING", "--pidfile", "", "--schedule", schedule])
+        scheduler.begin()

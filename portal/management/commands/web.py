@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Any
 
 import uvicorn
-from django.conf import settings
 from django.core.management import BaseCommand, CommandParser
 
-from portal.management import lifeline
+from portal.management import lifeline, metrics
 
 DRAIN_SECONDS = 25
 
@@ -30,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, workers: int, fd: int | None, **options: Any) -> None:
         lifeline.hold()
         if workers > 1:
-            _count_together()
+            os.environ[metrics.VARIABLE] = str(metrics.new_folder())
         uvicorn.run(
             "portal.asgi:application",
             host=host,
@@ -49,11 +47,3 @@ class Command(BaseCommand):
             timeout_keep_alive=75,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-
-
-def _count_together() -> None:
-    """Lets /metrics tell of all web processes, whichever of them is asked. Must be said before they start."""
-    folder = settings.DATA_DIR / "metrics"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

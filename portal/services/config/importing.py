@@ -82,8 +82,13 @@ class Importer:
 
     def settings(self, row: Settings, parsed: Parsed) -> None:
         before = len(self.lines)
-        for section, values in parsed.settings.items():
-            self._compare(section, getattr(row, SECTIONS[section]), values)
+        for section, named in parsed.settings.items():
+            known = getattr(row, SECTIONS[section])
+            # What was set in the browser stays where the file says nothing of it.
+            kept = {key: known[key] for key in known if f"{section}.{key}" in row.made_here}
+            values = kept | dict(named)
+            row.made_here = [name for name in row.made_here if name not in _names(section, named)]
+            self._compare(section, known, values)
             setattr(row, SECTIONS[section], dict(values))
         digest = digest_of(parsed.master_key) if parsed.master_key else ""
         if row.master_key_digest != digest:
@@ -245,6 +250,10 @@ class Importer:
     def _say(self, name: str, was: bool, is_now: bool) -> None:
         """A change of something whose value is not shown."""
         self.lines.append(f"{'~' if was and is_now else '+' if is_now else '-'} {name}")
+
+
+def _names(section: str, values: Mapping[str, Any]) -> set[str]:
+    return {f"{section}.{key}" for key in values}
 
 
 def settings_of(spec: DeploymentSpec) -> dict[str, Any]:

@@ -212,16 +212,74 @@ def _section(place: Place | None, name: str) -> dict[str, Any]:
         return {}
     kept: dict[str, Any] = {}
     for key, value in place.items():
+        key = tables.SPELLINGS.get(name, {}).get(key, key)
         kind = tables.SETTINGS[name].get(key)
         if name == "general_settings" and key == "master_key":
             if env.is_reference(value.value):
                 kept[key] = value.value
         elif kind is None:
             _unsupported(value, key)
-        elif kind.accepts(value.value):
-            kept[key] = value.value
-        else:
+        elif not kind.accepts(value.value):
             value.error(f"must be {kind.expected}")
+        elif key == "cache_params":
+            kept[key] = _cache_params(value)
+        elif key == "alert_types":
+            kept[key] = _alert_types(value)
+        elif key == "alert_to_webhook_url":
+            kept[key] = _alert_addresses(value)
+        else:
+            kept[key] = value.value
+    return kept
+
+
+def _cache_params(place: Place) -> dict[str, Any]:
+    """Those that Portico has; the others are named."""
+    kept: dict[str, Any] = {}
+    for key, value in place.items():
+        kind = tables.CACHE_PARAMS.get(key)
+        if kind is None and key in tables.REDIS_KEYS:
+            value.warn(f"is not supported and was left out; {tables.ADVICE['redis_url']}")
+        elif kind is None:
+            _unsupported(value, key)
+        elif key == "type" and isinstance(value.value, str) and not kind.accepts(value.value):
+            value.warn(
+                f"is {value.value!r}, which is not supported and was left out; it may be {kind.expected}"
+            )
+        elif not kind.accepts(value.value):
+            value.error(f"must be {kind.expected}")
+        elif key == "supported_call_types":
+            kept[key] = _call_types(value)
+        else:
+            kept[key] = value.value
+    return kept
+
+
+def _call_types(place: Place) -> list[str]:
+    if unknown := [each for each in place.value if each not in tables.CACHE_CALLS]:
+        place.warn(f"names {', '.join(unknown)}, whose answers are never kept")
+    return [each for each in place.value if each in tables.CACHE_CALLS]
+
+
+def _alert_types(place: Place) -> list[str]:
+    """Those that Portico has; the others are named."""
+    known = [each for each in place.value if tables.ALERT_NAMES.get(each, each) in tables.ALERT_TYPES]
+    if unknown := [each for each in place.value if each not in known]:
+        place.warn(f"names {', '.join(unknown)}, which is not supported and was left out")
+    return list(dict.fromkeys(tables.ALERT_NAMES.get(each, each) for each in known))
+
+
+def _alert_addresses(place: Place) -> dict[str, list[str]]:
+    """Addresses of webhooks are secrets, so only references to them are kept."""
+    kept: dict[str, list[str]] = {}
+    for key, value in place.items():
+        name = tables.ALERT_NAMES.get(key, key)
+        written = value.value if isinstance(value.value, list) else [value.value]
+        if name not in tables.ALERT_TYPES:
+            value.warn("is not a supported kind of alert and was left out")
+        elif not all(env.is_reference(each) for each in written):
+            value.warn("was left out: the address is a secret, write os.environ/NAME instead")
+        else:
+            kept[name] = [*kept.get(name, []), *written]
     return kept
 
 

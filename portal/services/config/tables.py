@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from portal.services.durations import is_span
 from providers import params, registry
-from providers.params import FLAG, STRINGS, TEXT, Kind, integer, number
+from providers.params import FLAG, OBJECT, STRINGS, TEXT, Kind, integer, number
 
 PREFIXES: Mapping[str, str] = {
     "gemini": "gemini",
@@ -119,6 +120,7 @@ REQUEST_DEFAULTS: Mapping[str, Kind] = {
 INFO: Mapping[str, Kind] = {
     "base_model": TEXT,
     "access_groups": STRINGS,
+    "cache": FLAG,
     "description": TEXT,
     "max_tokens": integer(1),
     "max_input_tokens": integer(1),
@@ -130,13 +132,39 @@ INFO: Mapping[str, Kind] = {
 }
 """Keys of `model_info` that are kept, beside id, mode and blocked."""
 
+TARGETS = Kind(
+    "a list of models, or of {model: name, …} with parameters other than stream",
+    lambda value: (
+        isinstance(value, list)
+        and all(
+            isinstance(item, str)
+            or (isinstance(item, dict) and isinstance(item.get("model"), str) and "stream" not in item)
+            for item in value
+        )
+    ),
+)
 FALLBACKS = Kind(
     "a list of {model: [models]}",
     lambda value: (
         isinstance(value, list)
-        and all(isinstance(item, dict) and all(map(STRINGS.accepts, item.values())) for item in value)
+        and all(isinstance(item, dict) and all(map(TARGETS.accepts, item.values())) for item in value)
     ),
 )
+CACHE_TYPES = ("local", "redis")
+CACHE_MODES = ("default_on", "default_off")
+CACHE_CALLS = ("completion", "acompletion", "embedding", "aembedding")
+CACHE_PARAMS: Mapping[str, Kind] = {
+    "type": Kind("local or redis", lambda value: value in CACHE_TYPES),
+    "ttl": number(0, 30 * 86400),
+    "namespace": Kind(
+        "a text of at most 200 characters", lambda value: isinstance(value, str) and len(value) <= 200
+    ),
+    "mode": Kind("default_on or default_off", lambda value: value in CACHE_MODES),
+    "supported_call_types": STRINGS,
+}
+"""Keys of `litellm_settings.cache_params`."""
+REDIS_KEYS = frozenset({"host", "port", "password", "username", "url", "ssl", "redis_startup_nodes"})
+"""Keys of `cache_params` that REDIS_URL stands for here."""
 ALIASES = Kind(
     "a mapping of names to models",
     lambda value: (
@@ -148,34 +176,137 @@ ALIASES = Kind(
     ),
 )
 SECONDS = number(0.001, 86400)
+ROUTING_STRATEGIES = (
+    "simple-shuffle",
+    "least-busy",
+    "usage-based-routing",
+    "usage-based-routing-v2",
+    "latency-based-routing",
+    "cost-based-routing",
+)
+"""The first is the default."""
+STRATEGY = Kind(f"one of {', '.join(ROUTING_STRATEGIES)}", lambda value: value in ROUTING_STRATEGIES)
+STRATEGY_ARGS: Mapping[str, Kind] = {
+    "ttl": SECONDS,
+    "lowest_latency_buffer": number(0, 100),
+    "max_latency_list_size": integer(1, 100),
+}
+ERRORS = (
+    "BadRequestError",
+    "AuthenticationError",
+    "TimeoutError",
+    "RateLimitError",
+    "ContentPolicyViolationError",
+    "InternalServerError",
+)
+
+
+def fields(kinds: Mapping[str, Kind]) -> Kind:
+    """A mapping whose keys are known and whose values fit."""
+    listed = ", ".join(f"{name} ({kind.expected})" for name, kind in kinds.items())
+    return Kind(
+        f"a mapping of {listed}",
+        lambda value: (
+            isinstance(value, dict)
+            and all(name in kinds and kinds[name].accepts(item) for name, item in value.items())
+        ),
+    )
+
+
+RETRY_POLICY = fields({f"{error}Retries": integer(0, 100) for error in ERRORS})
+FAILS_POLICY = fields({f"{error}AllowedFails": integer(0, 100000) for error in ERRORS})
+RETRY_POLICIES = Kind(
+    f"a mapping of models to {RETRY_POLICY.expected}",
+    lambda value: isinstance(value, dict) and all(map(RETRY_POLICY.accepts, value.values())),
+)
+SPAN = Kind("a duration like 30d, 2w or 1mo", lambda value: isinstance(value, str) and is_span(value))
+LINE = Kind(
+    "a line of at most 200 characters",
+    lambda value: isinstance(value, str) and len(value) <= 200 and (value == "" or value.isprintable()),
+)
+CHANNELS = ("email", "slack", "webhook")
+CHANNEL_LIST = Kind(
+    f"a list of {', '.join(CHANNELS)}",
+    lambda value: isinstance(value, list) and all(item in CHANNELS for item in value),
+)
+ALERT_TYPES: Mapping[str, str] = {
+    "budget_alerts": "Budgets: soft limit, 85 %, used up",
+    "outage_alerts": "Models that fail",
+    "llm_too_slow": "Models that answer slowly",
+    "file_copy_alerts": "Copies of files that fail",
+    "storage_alerts": "Storage of teams nearly full",
+    "key_expiry_alerts": "Keys that expire soon",
+    "key_rotation_alerts": "Keys that are due for a new value",
+}
+"""Kinds of alerts by LiteLLM's names where it has one; the last four are ours."""
+ALERT_NAMES: Mapping[str, str] = {
+    "llm_exceptions": "outage_alerts",
+    "cooldown_deployment": "outage_alerts",
+    "llm_requests_hanging": "llm_too_slow",
+}
+"""LiteLLM's kinds that one of ours covers."""
+ADDRESSES_BY_TYPE = Kind(
+    "a mapping of alert types to os.environ/NAME, or to lists of them",
+    lambda value: isinstance(value, dict),
+)
 
 SETTINGS: Mapping[str, Mapping[str, Kind]] = {
     "litellm_settings": {
         "drop_params": FLAG,
         "num_retries": integer(0, 100),
         "request_timeout": SECONDS,
+        "cache": FLAG,
+        "cache_params": OBJECT,
         "fallbacks": FALLBACKS,
         "context_window_fallbacks": FALLBACKS,
         "content_policy_fallbacks": FALLBACKS,
-        "default_fallbacks": STRINGS,
+        "default_fallbacks": TARGETS,
     },
     "router_settings": {
-        "routing_strategy": TEXT,
+        "routing_strategy": STRATEGY,
+        "routing_strategy_args": fields(STRATEGY_ARGS),
         "model_group_alias": ALIASES,
         "allowed_fails": integer(0, 100000),
+        "allowed_fails_policy": FAILS_POLICY,
         "cooldown_time": number(0, 86400),
+        "disable_cooldowns": FLAG,
         "num_retries": integer(0, 100),
+        "retry_after": number(0, 60),
+        "retry_policy": RETRY_POLICY,
+        "model_group_retry_policy": RETRY_POLICIES,
+        "enable_tag_filtering": FLAG,
+        "tag_filtering_match_any": FLAG,
         "timeout": SECONDS,
         "stream_timeout": SECONDS,
         "fallbacks": FALLBACKS,
         "context_window_fallbacks": FALLBACKS,
         "content_policy_fallbacks": FALLBACKS,
-        "default_fallbacks": STRINGS,
+        "default_fallbacks": TARGETS,
         "max_fallbacks": integer(0, 100),
     },
-    "general_settings": {},
+    "general_settings": {
+        "store_bodies": FLAG,
+        "bodies_retention_days": integer(1, 3650),
+        "instance_name": LINE,
+        "alerting": CHANNEL_LIST,
+        "alert_types": STRINGS,
+        "alerting_threshold": SECONDS,
+        "alert_to_webhook_url": ADDRESSES_BY_TYPE,
+        "alert_emails": STRINGS,
+        "smtp_host": LINE,
+        "smtp_port": integer(1, 65535),
+        "smtp_username": LINE,
+        "smtp_sender_email": LINE,
+        "smtp_tls": FLAG,
+        "maximum_spend_logs_retention_period": SPAN,
+    },
 }
 """Keys of the sections that are kept; `general_settings.master_key` is read apart."""
+
+SPELLINGS: Mapping[str, Mapping[str, str]] = {
+    "general_settings": {"store_prompts_in_spend_logs": "store_bodies"},
+}
+"""LiteLLM's words for keys that are kept under ours."""
 
 SECTIONS = ("model_list", "files_settings", "environment_variables", *SETTINGS)
 
@@ -185,6 +316,7 @@ ADVICE: Mapping[str, str] = {
     "redis_url": "set the environment variable REDIS_URL instead",
     "redis_host": "set the environment variable REDIS_URL instead",
     "store_model_in_db": "models are always kept in the database",
+    "num_retries": "write max_retries at a deployment",
 }
 """What to do instead of an unsupported key."""
 

@@ -351,3 +351,18 @@ def test_a_change_holds_where_it_was_made_as_soon_as_it_is_answered(server: Serv
     assert works(server, made["key"])
     post("/key/block", key=made["key"])
     assert not works(server, made["key"])
+
+
+def test_rotation_is_asked_for_with_an_interval_and_ends_with_auto_rotate(post: Post, master: httpx.Client):
+    made = post("/key/generate", auto_rotate=True, rotation_interval="90d")
+    assert (made["auto_rotate"], made["rotation_interval"]) == (True, "90d")
+    assert made["key_rotation_at"] is not None
+    changed = post("/key/update", key=made["key"], rotation_interval="30d")
+    assert changed["rotation_interval"] == "30d"
+    assert changed["key_rotation_at"] < made["key_rotation_at"]
+    new = post(f"/key/{made['key']}/regenerate")
+    assert (new["rotation_count"], new["last_rotation_at"] is not None) == (1, True)
+    ended = post("/key/update", key=new["key"], auto_rotate=False)
+    assert (ended["auto_rotate"], ended["rotation_interval"], ended["key_rotation_at"]) == (False, None, None)
+    for wrong in ({"auto_rotate": True}, {"rotation_interval": "90d"}):
+        assert code(master.post("/key/generate", json=wrong)) == (400, "invalid_request")

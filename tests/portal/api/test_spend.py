@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
 from portal.api import keys as key_api
-from portal.api import spend
+from portal.api import spend_activity, spend_logs, spend_totals
 from portal.api import teams as team_api
 from portal.api import users as user_api
 from portal.api.management import Ask
@@ -160,14 +160,67 @@ def test_what_a_call_costs_is_said_before_and_unknown_prices_are_null(
     }
 
 
+def test_days_with_many_keys_name_the_dearest_and_add_up(
+    master: httpx.Client, team: Team, actor: Actor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(spend_activity, "MOST_SHOWN", 2)
+    made = [keys.create_key(actor=actor, team=team, name=f"k{number}")[0] for number in range(4)]
+    usage_rows.write([row(1, each, cost=Decimal(number)) for number, each in enumerate(made)])
+    for path in ("/team/daily/activity", "/user/daily/activity"):
+        answer = master.get(path).json()
+        shown: dict[str, float] = {}
+        for day in answer["results"]:
+            named = day["breakdown"]["api_keys"]
+            assert (
+                sum(each["metrics"]["api_requests"] for each in named.values())
+                == (day["metrics"]["api_requests"])
+            )
+            for name, each in named.items():
+                shown[name] = shown.get(name, 0) + each["metrics"]["spend"]
+        assert shown == {made[3].digest: 3, made[2].digest: 2, "others": 1}
+        assert answer["metadata"]["total_spend"] == 6
+
+
+def test_a_long_report_is_read_page_by_page_and_never_cut(
+    master: httpx.Client, team: Team, actor: Actor, monkeypatch: pytest.MonkeyPatch
+):
+    made = [keys.create_key(actor=actor, team=team, name=f"k{number}")[0] for number in range(5)]
+    usage_rows.write([row(1, each) for each in made])
+    whole = master.get("/global/spend/report", params={"group_by": "api_key"}).json()
+    monkeypatch.setattr(spend_totals, "MOST_LINES", 4)
+    refused = master.get("/global/spend/report", params={"group_by": "api_key"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "report_too_long")
+    words = {"group_by": "api_key", "page_size": 2}
+    pages = [master.get("/global/spend/report", params={**words, "page": n}).json() for n in (1, 2, 3, 4)]
+    assert [line for page in pages for line in page] == whole
+    assert {line["api_key"] for line in whole} == {each.digest for each in made}
+
+
+def test_hours_and_days_tell_the_same(master: httpx.Client, used: None):
+    """A span that begins in the middle of a day is summed by hours."""
+    spans = (
+        {"start_date": (NOW - timedelta(days=3)).isoformat()},
+        {"start_date": (NOW - timedelta(days=3)).date().isoformat()},
+    )
+    for path in ("/global/spend", "/global/spend/models", "/global/spend/report", "/team/daily/activity"):
+        by_hours, by_days = (master.get(path, params=span).json() for span in spans)
+        assert by_hours == by_days
+
+
 @pytest.mark.parametrize(
     ("function", "query"),
     [
-        (spend.logs, ""),
-        (spend.log_pages, ""),
-        (spend.by_key, ""),
-        (spend.team_activity, ""),
-        (spend.report, "group_by=api_key"),
+        (spend_logs.logs, ""),
+        (spend_logs.log_pages, ""),
+        (spend_totals.by_key, ""),
+        (spend_activity.team_activity, ""),
+        (spend_activity.user_activity, ""),
+        (spend_totals.report, "group_by=api_key"),
+        (spend_totals.report, "group_by=internal_user&page=1"),
+        (spend_totals.by_model, ""),
+        (spend_totals.by_tag, ""),
+        (spend_totals.total, ""),
+        (key_api.aliases, ""),
         (key_api.list_keys, "return_full_object=true"),
         (team_api.list_teams, ""),
         (user_api.list_users, ""),

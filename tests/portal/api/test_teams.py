@@ -42,6 +42,18 @@ def test_a_team_comes_with_its_bounds_and_members(post: Post, master: httpx.Clie
     assert (changed["team_alias"], changed["max_budget"], changed["blocked"]) == ("Greener", None, True)
 
 
+def test_a_team_says_for_itself_whether_its_requests_are_kept(
+    post: Post, master: httpx.Client, client: httpx.Client, team: Team
+):
+    for value in (True, False, None):
+        changed = post("/team/update", team_id=team.team_id, store_bodies=value)
+        assert changed["store_bodies"] is value
+    wrong = master.post("/team/update", json={"team_id": team.team_id, "store_bodies": "yes"})
+    assert wrong.status_code == 400
+    own = client.post("/team/update", json={"team_id": team.team_id, "store_bodies": True})
+    assert own.status_code in (401, 403)
+
+
 def test_teams_are_listed_and_deleted(post: Post, master: httpx.Client, team: Team, rival: Team):
     assert {each["team_alias"] for each in master.get("/team/list").json()} == {"Blue", "Default", "Red"}
     page = master.get("/v2/team/list", params={"page_size": 2}).json()
@@ -149,3 +161,16 @@ def test_a_shared_budget_changes_all_who_share_it(post: Post, master: httpx.Clie
     post("/budget/delete", id="small")
     info = master.get("/key/info", params={"key": first["key"]}).json()["info"]
     assert (info["max_budget"], info["budget_id"]) == (2, None)
+
+
+def test_the_management_api_sets_and_tells_the_rules(master: httpx.Client):
+    made = master.post("/team/new", json={"team_alias": "Green", "file_rules": {"max_bytes": 5 * 2**30}})
+    assert made.status_code == 200, made.text
+    team_id = made.json()["team_id"]
+    assert made.json()["file_rules"]["max_bytes"] == 5 * 2**30
+    changed = master.post("/team/update", json={"team_id": team_id, "file_rules": {"max_files": 7}})
+    assert changed.status_code == 200, changed.text
+    told = master.get(f"/team/info?team_id={team_id}").json()["team_info"]["file_rules"]
+    assert (told["max_bytes"], told["max_files"], told["may_share"]) == (5 * 2**30, 7, True)
+    refused = master.post("/team/update", json={"team_id": team_id, "file_rules": {"max_files": -7}})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "file_rules.max_files")

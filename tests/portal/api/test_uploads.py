@@ -281,3 +281,47 @@ def test_a_part_whose_client_leaves_is_not_kept(server: Server, client: httpx.Cl
     assert client.get(f"/v1/uploads/{upload_id}").json()["parts"] == []
     assert client.post(f"/v1/uploads/{upload_id}/cancel").status_code == 200
     assert blobs() == []
+
+
+def plain(client: httpx.Client, upload_id: str, data: bytes, offset: int | str) -> httpx.Response:
+    return client.post(
+        f"/v1/uploads/{upload_id}/parts?offset={offset}",
+        content=data,
+        headers={"content-type": "application/octet-stream"},
+    )
+
+
+def test_a_part_may_be_the_body_itself_and_say_where_it_belongs(client: httpx.Client) -> None:
+    upload_id = begin(client, 6)
+    second = plain(client, upload_id, b"def", 3).json()["id"]
+    first = plain(client, upload_id, b"abc", 0).json()["id"]
+    there = client.get(f"/v1/uploads/{upload_id}").json()["parts"]
+    assert {(row["id"], row["offset"], row["bytes"]) for row in there} == {(first, 0, 3), (second, 3, 3)}
+    file = complete(client, upload_id, [first, second]).json()["file"]
+    assert client.get(f"/v1/files/{file['id']}/content").content == b"abcdef"
+
+
+def test_a_part_that_is_here_already_is_refused_and_stays_as_it_was(client: httpx.Client) -> None:
+    upload_id = begin(client, 6)
+    first = plain(client, upload_id, b"abc", 0).json()["id"]
+    assert code_of(plain(client, upload_id, b"xyz", 0)) == (409, "part_exists")
+    second = plain(client, upload_id, b"def", 3).json()["id"]
+    file = complete(client, upload_id, [first, second]).json()["file"]
+    assert client.get(f"/v1/files/{file['id']}/content").content == b"abcdef"
+
+
+@pytest.mark.parametrize("offset", ["-1", "x", "6", "9" * 40, "1.5", "%00"])
+def test_an_offset_outside_of_the_file_is_refused(offset: str, client: httpx.Client) -> None:
+    upload_id = begin(client, 6)
+    answer = plain(client, upload_id, b"abc", offset)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "offset"
+    assert client.get(f"/v1/uploads/{upload_id}").json()["parts"] == []
+
+
+def test_a_plain_part_is_bounded_and_never_empty(client: httpx.Client, settings: Any) -> None:
+    settings.MAX_PART_BYTES = 2 * MIB
+    upload_id = begin(client, 8 * MIB)
+    assert plain(client, upload_id, bytes(2 * MIB + 1), 0).status_code == 413
+    assert plain(client, upload_id, b"", 0).status_code == 400
+    assert plain(client, upload_id, bytes(2 * MIB), 0).status_code == 200

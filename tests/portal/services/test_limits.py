@@ -96,6 +96,20 @@ async def test_places_are_given_back_once(limiter: Limiter):
     assert limits.headers(third.states)["x-ratelimit-api_key-remaining-max_parallel_requests"] == "0"
 
 
+async def test_what_one_model_held_is_given_back_when_the_call_goes_on_with_another(limiter: Limiter):
+    model = Bucket("model", "model:a", tokens=100, parallel=1)
+    ticket = await limiter.take([KEY, model], "call_1", 90)
+    rest = limiter.shed(ticket, {KEY.key})
+    await settled(limiter)
+    assert [bucket.key for bucket in rest.buckets] == [KEY.key]
+    assert (await limiter.take([model], "call_2", 90)).states[0].parallel == 1
+    with pytest.raises(RateLimited, match="100 tokens per minute"):
+        await limiter.take([KEY], "call_3", 20)
+    limiter.give_back(rest, 10)
+    await settled(limiter)
+    assert (await limiter.take([KEY], "call_4", 90)).states[0].parallel == 1
+
+
 async def test_many_at_once_are_counted_one_by_one(limiter: Limiter):
     bucket = Bucket("api_key", "key:7", requests=10)
     calls = (limiter.take([bucket], f"call_{number}", 0) for number in range(50))

@@ -9,8 +9,19 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.db.models import Count, Q, Sum
 
-from portal.models import Team, UsageRecord, VirtualKey
+from files.ids import new_file_id
+from portal.models import (
+    Team,
+    UsageDay,
+    UsageFile,
+    UsageHour,
+    UsageKeyDay,
+    UsageKeyMonth,
+    UsageRecord,
+    VirtualKey,
+)
 from portal.services import usage, usage_rows
 from portal.services.usage import Ledger, UsageRow
 
@@ -73,6 +84,48 @@ def test_texts_and_numbers_are_bounded_to_what_the_columns_hold():
     assert written.cost == usage_rows.MOST_DOLLARS
     assert written.warnings[0] == "w"
     assert written.usage == {"prompt_tokens": 1, "deep": {"n": 2}}
+
+
+@pytest.mark.django_db
+def test_every_table_of_sums_tells_what_the_rows_do():
+    rows = [
+        row(
+            f"c{number}",
+            team_id=None,
+            started_at=NOW - timedelta(hours=7 * number),
+            model=("gpt", "gemini")[number % 2],
+            provider_model=f"p{number % 3}",
+            status=(200, 500)[number % 5 == 0],
+            input_tokens=number,
+            duration_ms=10,
+            cost=Decimal(number) / 1000,
+        )
+        for number in range(40)
+    ]
+    usage_rows.write(rows[:25])
+    usage_rows.write(rows)
+    wanted = UsageRecord.objects.aggregate(
+        calls=Count("pk"),
+        failed=Count("pk", filter=Q(status__gte=400)),
+        tokens=Sum("input_tokens"),
+        dollars=Sum("cost"),
+    )
+    sums = {"failed": Sum("failed"), "tokens": Sum("input_tokens"), "dollars": Sum("cost")}
+    for table in (UsageHour, UsageDay, UsageKeyDay, UsageKeyMonth):
+        found = table.objects.aggregate(**sums) | table.objects.aggregate(calls=Sum("calls"))
+        assert {**found, "dollars": round(found["dollars"], 9)} == wanted, table
+    assert UsageKeyMonth.objects.count() == 1
+    assert set(UsageDay.objects.values_list("provider_model", flat=True)) == {"p0", "p1", "p2"}
+
+
+@pytest.mark.django_db
+def test_calls_are_found_by_their_files_once_each():
+    file_id = new_file_id()
+    used = row("a", files=[{"file_id": file_id}, {"file_id": file_id}, {"file_id": "nonsense"}, {}])
+    usage_rows.write([used, row("b")])
+    usage_rows.write([used])
+    found = UsageFile.objects.get()
+    assert (found.file_id, found.call.call_id) == (file_id, "a")
 
 
 def test_a_text_nobody_counted_is_estimated_upwards():
