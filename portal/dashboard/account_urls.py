@@ -12,7 +12,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 from django.views.generic.base import RedirectView
 
-from portal.dashboard import account, sign_in, single_sign_on
+from portal.dashboard import account, mailed, sign_in, single_sign_on
 
 to_account = RedirectView.as_view(pattern_name="account")
 
@@ -21,6 +21,8 @@ urlpatterns: list[URLPattern] = [
     path("join/<str:token>/", sign_in.join, name="join"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("login/", sign_in.SignIn.as_view(), name="account_login"),
+    path("login/forgot/", mailed.forgot, name="forgot-password"),
+    path("login/reset/<str:token>/", mailed.reset, name="reset-password"),
     path("login/code/", codes.authenticate, name="mfa_authenticate"),
     path("login/passkey/", passkeys.login_webauthn, name="mfa_login_webauthn"),
     path("login/inactive/", steps.account_inactive, name="account_inactive"),
@@ -31,6 +33,8 @@ urlpatterns: list[URLPattern] = [
     path("logout/", LogoutView.as_view(next_page="login"), name="account_logout"),
     path("account/", account.show, name="account"),
     path("account/password/", account.change_password, name="change-password"),
+    path("account/email/", mailed.change_address, name="change-address"),
+    path("account/email/<str:token>/", mailed.confirm_address, name="confirm-address"),
     path("account/confirm/", steps.reauthenticate, name="account_reauthenticate"),
     path("account/confirm/code/", codes.reauthenticate, name="mfa_reauthenticate"),
     path("account/confirm/passkey/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from portal.dashboard import attempts
-from portal.dashboard.context import INSTANCE
+from portal.dashboard.context import instance_name
 from portal.dashboard.single_sign_on import OpenIdProvider, log_failure, refused
 from portal.models import User
 from portal.services import single_sign_on
@@ -64,7 +64,7 @@ class AccountHooks(DefaultAccountAdapter):  # type: ignore[misc]  # untyped libr
         return str(request.META.get("REMOTE_ADDR") or "unknown")
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
-        """The product sends no e-mail; the audit trail has these events."""
+        """The audit trail has these events."""
 
 
 class FactorHooks(DefaultMFAAdapter):  # type: ignore[misc]  # untyped library
@@ -75,7 +75,7 @@ class FactorHooks(DefaultMFAAdapter):  # type: ignore[misc]  # untyped library
         return str(settings.ENCRYPTION_KEYS.open(encrypted_text, FACTOR_PLACE))
 
     def _get_site_name(self) -> str:
-        return INSTANCE
+        return instance_name()
 
     def generate_authenticator_name(self, user: AbstractBaseUser, type: Any) -> str:  # noqa: A002 - the library's
         return "Passkey"

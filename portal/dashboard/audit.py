@@ -29,6 +29,7 @@ SPANS = {
 }
 KINDS = {
     "virtualkey": "Keys",
+    "managedfile": "Files",
     "team": "Teams",
     "membership": "Members",
     "user": "People",
@@ -122,6 +123,8 @@ def _place(event: AuditEvent) -> str:
     match event.object_type:
         case "team":
             return reverse("team", args=[event.object_id])
+        case "managedfile":
+            return reverse("file", args=[event.object_id])
         case "virtualkey" if event.object_id.isdecimal():
             return reverse("key", args=[int(event.object_id)])
         case "user" if event.object_id.isdecimal():

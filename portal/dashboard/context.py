@@ -10,8 +10,10 @@ from django.urls import reverse
 
 from portal.dashboard import visitor
 from portal.models import User
+from portal.services import catalog
+from portal.services import settings as instance_settings
 
-INSTANCE = "Portico"
+LONGEST_NUMBER = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +68,38 @@ def page(request: HttpRequest) -> dict[str, Any]:
     """The context processor. Error pages are rendered with it too, so it asks for nothing it need not."""
     user = getattr(request, "user", None)
     if not isinstance(user, User) or not user.is_authenticated:
-        return {"page": {"instance": INSTANCE, "signed_in": False}}
+        return {"page": {"instance": instance_name(), "signed_in": False}}
     return {
         "page": {
-            "instance": INSTANCE,
+            "instance": instance_name(),
             "signed_in": True,
             "person": str(user),
             "initials": _initials(str(user)),
             "role": user.get_role_display(),
             "team": visitor.team_of(request),
-            "teams": visitor.teams_of(request),
+            **_teams(request),
             "nav": navigation(request),
+            "may_look": visitor.may(request, "models.read"),
+            "may_play": visitor.may(request, "playground.use"),
         }
     }
+
+
+def instance_name() -> str:
+    """What this instance is called, without asking the database for it."""
+    general = catalog.snapshot().settings.general if catalog.is_loaded() else {}
+    return instance_settings.instance_name(general)
+
+
+def _teams(request: HttpRequest) -> dict[str, Any]:
+    """The first teams, for the switcher and for filters, and the one that the address asks for."""
+    known = visitor.first_teams(request)
+    teams = known[: visitor.TEAMS_SHOWN]
+    asked = request.GET.get("team", "")
+    if len(known) > len(teams) and asked.isdecimal() and len(asked) < LONGEST_NUMBER:
+        others = {team.pk for team in teams}
+        teams += [team for team in visitor.reachable_teams(request).filter(pk=asked) if team.pk not in others]
+    return {"teams": teams, "has_more_teams": len(known) > visitor.TEAMS_SHOWN}
 
 
 def navigation(request: HttpRequest) -> list[NavGroup]:

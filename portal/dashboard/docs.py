@@ -27,8 +27,11 @@ PAGES: dict[str, str] = {
     "endpoints": "Endpoints",
     "keys": "Keys, teams and money",
     "models-and-config": "Models and config.yaml",
+    "routing": "Routing and retries",
+    "requests": "Requests and the playground",
     "providers": "Providers and features",
     "python": "Python functions",
+    "alerts": "Alerts and e-mail",
     "settings": "Settings",
     "deployment": "Deployment",
 }

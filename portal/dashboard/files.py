@@ -8,32 +8,35 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from files import replication, services
 from files.ids import is_file_id
 from files.models import ManagedFile, ProviderFileMapping
-from portal.dashboard import media_kinds, offered, saved, snippets, works_with
+from portal.dashboard import file_ends, media_kinds, offered, saved, snippets, storage_meter, works_with
 from portal.dashboard.answers import part_of_list
+from portal.dashboard.file_filters import STATE_FILTERS, TYPES, FileFilters
 from portal.dashboard.paging import slice_of
-from portal.dashboard.visitor import back_to, caller_of, is_htmx, may, page
+from portal.dashboard.request_filters import RequestFilters
+from portal.dashboard.visitor import actor_of, back_to, caller_of, first_teams, is_htmx, may, page
+from portal.models import UsageRecord
 from portal.services import catalog
+from portal.services import files as managed
+from portal.services.catalog import DeploymentPlan
 from providers.errors import Forbidden, NotFound
 
 STATES = ProviderFileMapping.State
-WORKING = (STATES.PENDING, STATES.UPLOADING, STATES.PROCESSING)
-STATE_FILTERS: dict[str, tuple[str, ...]] = {
-    "ready": (STATES.ACTIVE,),
-    "working": WORKING,
-    "failed": (STATES.FAILED,),
-    "expired": (STATES.EXPIRED,),
-}
+WORKING = STATE_FILTERS["working"]
 MOST_POLLED = 100
 LONGEST_PAUSE = 5.0
+MOST_EVENTS = 50
+MOST_DUPLICATES = 20
+MOST_CALLS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +50,28 @@ class Poll:
 @require_safe
 @page("files.read")
 def show_all(request: HttpRequest) -> HttpResponse:
-    rows = _filtered(request, _with_copies(ManagedFile.objects.visible_to(caller_of(request))))
+    filters = FileFilters.read(request.GET)
+    rows = filters.rows(_with_copies(ManagedFile.objects.listed_for(caller_of(request))))
     found = slice_of(rows.select_related("team"), request.GET.get("after", ""))
+    can_create, can_delete = may(request, "files.create"), may(request, "files.delete")
     context: dict[str, Any] = {
         "slice": found,
         "poll": _poll(found.rows),
-        "filters": {name: request.GET.get(name, "") for name in ("q", "state", "purpose", "team")},
-        "is_filtered": any(request.GET.get(name) for name in ("q", "state", "purpose", "team")),
+        "filters": filters,
+        "is_filtered": filters.is_narrowed,
+        "can_create": can_create,
+        "can_delete": can_delete,
     }
     if is_htmx(request):
         return part_of_list(request, "dashboard/files/rows.html", context)
-    can_create = may(request, "files.create")
     context |= {
         "purposes": services.PURPOSES,
         "state_filters": STATE_FILTERS,
-        "can_create": can_create,
+        "types": {name: title for name, (title, _) in TYPES.items()},
+        "providers": _providers(request),
         "offers": offered.models_of(request) if can_create else [],
         "max_bytes": settings.MAX_UPLOAD_BYTES,
+        "meter": storage_meter.meter_of(caller_of(request).team_id),
         "curl": snippets.upload_curl(snippets.base_url(request)),
         "views": saved.views_of(request, "files"),
     }
@@ -87,19 +95,41 @@ def show(request: HttpRequest, file_id: str) -> HttpResponse:
     offers = offered.models_of(request)
     model = offers[0].name if offers else snippets.PLACEHOLDER_MODEL
     base = snippets.base_url(request)
+    is_own = services.is_own(caller_of(request), file)
     context = {
         **_copies_context(request, file, turn=0),
         "fits": works_with.fits_of(request, file),
         "curl": snippets.file_curl(base, model, file.pk),
         "openai": snippets.file_openai(base, model, file.pk),
+        "gemini": snippets.file_gemini(base, gemini_model(request), file.pk),
         # The API streams the bytes with ranges; a session may ask it too.
         "download_url": f"/v1/files/{file.pk}/content",
-        "can_delete": may(request, "files.delete", file),
-        "can_download": may(request, "files.content", file),
+        "can_delete": (can_delete := may(request, "files.delete", file)),
+        "can_download": may_with(request, "files.content", file),
         "can_use": may(request, "playground.use"),
+        "can_see_calls": may(request, "usage.read"),
         "preview": media_kinds.kind_of(file),
+        "is_own": is_own,
+        "trail": managed.trail_of(file, MOST_EVENTS) if is_own else [],
+        "duplicates": _duplicates(request, file),
+        "shares": list(file.shares.select_related("team").order_by("pk")) if is_own else [],
+        "ends": file_ends.CHOICES if can_delete else [],
+        "first_end": file_ends.FIRST,
+        "known_teams": [team for team in first_teams(request) if team.pk != file.team_id],
     }
     return render(request, "dashboard/files/detail.html", context)
+
+
+@require_safe
+@page("usage.read")
+def show_requests(request: HttpRequest, file_id: str) -> HttpResponse:
+    """The latest calls with this file. Asked for by itself: it reads a month of calls."""
+    file = find(request, file_id)
+    filters = RequestFilters(until=timezone.now(), range="30d", file=file.pk)
+    rows = filters.rows(UsageRecord.objects.visible_to(caller_of(request)))
+    context = {"file": file, "rows": rows.order_by("-started_at")[:MOST_CALLS]}
+    part = "calls" if is_htmx(request) else "calls_page"
+    return render(request, f"dashboard/files/{part}.html", context)
 
 
 @require_safe
@@ -144,7 +174,7 @@ def add_copy(request: HttpRequest, file_id: str) -> HttpResponse:
 def delete(request: HttpRequest, file_id: str) -> HttpResponse:
     file = find(request, file_id)
     _require(request, "files.delete", file)
-    services.delete_file(caller=caller_of(request), file_id=file.pk)
+    managed.delete_file(actor=actor_of(request), caller=caller_of(request), file_id=file.pk)
     messages.success(request, f"{file.filename} was deleted. Its copies at the providers are being removed.")
     return back_to(request, "files")
 
@@ -166,9 +196,19 @@ def _other_accounts(request: HttpRequest, file: ManagedFile) -> list[tuple[int, 
         plan.account_id: plan.account_name
         for entry in catalog.models_for(caller_of(request))
         for plan in entry.deployments
-        if plan.account_id not in held and plan.provider.delivery(file.media_type, file.size) != "unsupported"
+        if plan.account_id not in held and _takes_copies(plan, file)
     }
     return sorted(found.items(), key=lambda pair: pair[1])
+
+
+def may_with(request: HttpRequest, action: str, file: ManagedFile) -> bool:
+    """May they do with it what they may with their own? A shared file is another team's."""
+    is_own = services.is_own(caller_of(request), file)
+    return may(request, action, file if is_own else None)
+
+
+def _takes_copies(plan: DeploymentPlan, file: ManagedFile) -> bool:
+    return plan.provider.delivery(file.media_type, file.size) not in ("unsupported", "convert")
 
 
 def _require(request: HttpRequest, action: str, file: ManagedFile) -> None:
@@ -181,19 +221,25 @@ def _with_copies(rows: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
     return rows.prefetch_related(Prefetch("copies", copies))
 
 
-def _filtered(request: HttpRequest, rows: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
-    query, state = request.GET.get("q", "").strip().replace("\0", ""), request.GET.get("state", "")
-    purpose, team = request.GET.get("purpose", ""), request.GET.get("team", "")
-    if query:
-        rows = rows.filter(Q(filename__icontains=query) | Q(pk__startswith=query))
-    if state in STATE_FILTERS:
-        copies = ProviderFileMapping.objects.filter(file=OuterRef("pk"), state__in=STATE_FILTERS[state])
-        rows = rows.filter(Exists(copies))
-    if purpose in services.PURPOSES:
-        rows = rows.filter(purpose=purpose)
-    if team.isdecimal():
-        rows = rows.filter(team_id=int(team))
-    return rows
+def _duplicates(request: HttpRequest, file: ManagedFile) -> list[ManagedFile]:
+    """Other files of its team with the same bytes, which are kept once."""
+    same = ManagedFile.objects.visible_to(caller_of(request)).filter(team_id=file.team_id, sha256=file.sha256)
+    return list(same.exclude(pk=file.pk).order_by("-created_at")[:MOST_DUPLICATES])
+
+
+def _providers(request: HttpRequest) -> list[tuple[str, str]]:
+    """The providers behind the person's models, by name and title; at those a file can have copies."""
+    entries = catalog.models_for(caller_of(request))
+    found = {plan.provider.name: plan.provider.title for entry in entries for plan in entry.deployments}
+    return sorted(found.items(), key=lambda pair: pair[1])
+
+
+def gemini_model(request: HttpRequest) -> str:
+    """A model that Google's own client can be shown with."""
+    for entry in catalog.models_for(caller_of(request)):
+        if entry.mode == "chat" and any(plan.provider.name == "gemini" for plan in entry.deployments):
+            return entry.name
+    return snippets.PLACEHOLDER_MODEL
 
 
 def _copies_context(request: HttpRequest, file: ManagedFile, *, turn: int) -> dict[str, Any]:

@@ -56,9 +56,9 @@ class Queue:
 @require_safe
 @page("settings.read")
 def show_all(request: HttpRequest) -> HttpResponse:
-    rows = _filtered(request).select_related("file", "file__team", "account")
+    joins = ("file", "file__team", "account")
     context: dict[str, Any] = {
-        "slice": slice_of(rows, request.GET.get("after", "")),
+        "slice": slice_of(_filtered(request), request.GET.get("after", ""), joins=joins),
         "queue": _queue(),
         "filters": {name: request.GET.get(name, "") for name in ("state", "account")},
         "is_filtered": any(request.GET.get(name) for name in ("state", "account")),

@@ -29,7 +29,7 @@ from portal.dashboard.visitor import (
     team_of,
     teams_of,
 )
-from portal.models import Team, UsageHour, VirtualKey
+from portal.models import Team, UsageKeyDay, VirtualKey
 from portal.services import budgets, keys
 from providers.errors import Forbidden, PorticoError
 
@@ -39,6 +39,13 @@ LIVES = (
     ("30", "In 30 days"),
     ("90", "In 90 days"),
     ("365", "In a year"),
+)
+ROTATIONS = (
+    ("", "Never"),
+    ("30d", "Every 30 days"),
+    ("90d", "Every 90 days"),
+    ("180d", "Every 180 days"),
+    ("365d", "Every year"),
 )
 KEEP = "keep"
 OVERLAPS = (("0", "At once"), ("1", "After an hour"), ("24", "After a day"), ("168", "After a week"))
@@ -57,6 +64,12 @@ class KeyForm(LimitsForm):
     team = forms.ModelChoiceField(Team.objects.none(), label="Team", empty_label=None)
     allowed_models = forms.MultipleChoiceField(required=False, label="Models")
     days = forms.ChoiceField(choices=LIVES, required=False, label="Expires")
+    rotation_interval = forms.ChoiceField(
+        choices=ROTATIONS,
+        required=False,
+        label="Ask for a new value",
+        help_text="Its holder is reminded; the new value is shown when they choose Roll.",
+    )
 
     def __init__(
         self, *args: Any, request: HttpRequest, key: VirtualKey | None = None, **kwargs: Any
@@ -77,6 +90,11 @@ class KeyForm(LimitsForm):
             self.fields["name"].initial = key.name
             del self.fields["name"].widget.attrs["autofocus"]
             del self.fields["team"]
+            rotation = self.fields["rotation_interval"]
+            assert isinstance(rotation, forms.ChoiceField)
+            rotation.initial = key.rotation_interval
+            if key.rotation_interval not in dict(ROTATIONS):
+                rotation.choices = [*ROTATIONS, (key.rotation_interval, f"Every {key.rotation_interval}")]
             if key.expires_at is not None:
                 days.choices = [(KEEP, f"As it is: {key.expires_at:%-d %b %Y, %H:%M} UTC"), *LIVES]
                 days.initial = KEEP
@@ -102,6 +120,7 @@ class KeyForm(LimitsForm):
             if name in self.cleaned_data
         }
         found |= {"options": self.options(), "figures": self.figures()}
+        found["rotation_interval"] = self.cleaned_data["rotation_interval"]
         if days != KEEP:
             found["expires_at"] = timezone.now() + timedelta(days=int(days)) if days else None
         return found
@@ -158,8 +177,8 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _change(request, key, form)
     now = timezone.now()
-    hours = UsageHour.objects.filter(key_number=key.pk, hour__gte=now - timedelta(days=DAYS_SHOWN))
-    days = sums.by_day(hours)
+    first = (now - timedelta(days=DAYS_SHOWN - 1)).date()
+    days = sums.by_day(UsageKeyDay.objects.filter(key_number=key.pk, day__gte=first))
     context = {
         "key": key,
         "form": form,

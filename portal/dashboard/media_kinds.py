@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from files.models import ManagedFile
+from providers import media
 
-Kind = Literal["image", "audio", "video", "pdf", "text", ""]
+Kind = Literal["image", "audio", "video", "pdf", "text", "office", ""]
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"})
 AUDIO = frozenset(
@@ -41,4 +42,6 @@ def kind_of(file: ManagedFile) -> Kind:
         return "video"
     if media_type == "application/pdf":
         return "pdf"
+    if media.is_office(media_type, file.size):
+        return "office"
     return "text" if media_type.startswith("text/") or media_type in TEXTS else ""

@@ -15,6 +15,8 @@ MILLION = Decimal(1_000_000)
 PRICES = {"input_price": "input_cost_per_token", "output_price": "output_cost_per_token"}
 NUMBERS = ("order", "weight", "rpm", "tpm")
 DROP = {"": None, "yes": True, "no": False}
+CACHE = {"": None, "yes": True, "no": False}
+CACHE_CHOICES = (("", "As the instance is set"), ("yes", "Keep them"), ("no", "Never keep them"))
 DROP_CHOICES = (("", "As the instance is set"), ("yes", "Drop them"), ("no", "Refuse the request"))
 
 
@@ -58,8 +60,20 @@ class ModelForm(forms.Form):
     )
     rpm = forms.IntegerField(required=False, min_value=1, label="Requests per minute")
     tpm = forms.IntegerField(required=False, min_value=1, label="Tokens per minute")
+    tags = forms.CharField(
+        required=False,
+        label="Tags",
+        help_text="With commas. Where tags choose deployments: the calls that this one takes.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
     drop_params = forms.ChoiceField(
         choices=DROP_CHOICES, required=False, label="Parameters the provider does not know"
+    )
+    cache = forms.ChoiceField(
+        choices=CACHE_CHOICES,
+        required=False,
+        label="Answers to repeated requests",
+        help_text="Kept for a while and given again to the same team, without asking the provider.",
     )
     params = forms.JSONField(
         required=False,
@@ -81,6 +95,7 @@ class ModelForm(forms.Form):
         choice = self.fields["account"]
         assert isinstance(choice, forms.ModelChoiceField)
         choice.queryset = accounts
+        self.info = dict(deployment.info) if deployment else {}
         if deployment:
             choice.required, choice.empty_label = True, None
             self.initial = initial_of(deployment)
@@ -115,8 +130,12 @@ class ModelForm(forms.Form):
         for ours, theirs in PRICES.items():
             price = self.cleaned_data[ours]
             values[theirs] = None if price is None else price / MILLION
+        values["tags"] = [tag for part in self.cleaned_data["tags"].split(",") if (tag := part.strip())]
         values["drop_params"] = DROP[self.cleaned_data["drop_params"]]
         values["params"] = self.cleaned_data["params"]
+        cache = CACHE[self.cleaned_data["cache"]]
+        rest = {name: value for name, value in self.info.items() if name != "cache"}
+        values["info"] = rest if cache is None else rest | {"cache": cache}
         return cast("DeploymentSettings", values)
 
     def names(self) -> Names:
@@ -133,10 +152,13 @@ def initial_of(deployment: Deployment) -> dict[str, Any]:
         price = getattr(deployment, theirs)
         values[ours] = None if price is None else (price * MILLION).normalize()
     drop = {value: word for word, value in DROP.items()}[deployment.drop_params]
+    cache = {value: word for word, value in CACHE.items()}.get(deployment.info.get("cache"), "")
     return values | {
+        "cache": cache,
         "account": deployment.account_id,
         "provider_model": deployment.provider_model,
         "model_name": deployment.model.name,
+        "tags": ", ".join(deployment.tags),
         "drop_params": drop,
         "params": deployment.params or None,
     }

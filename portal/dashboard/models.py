@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Prefetch
+from django.db.models import Exists, OuterRef, Prefetch, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.dashboard import model_trials, providers, tested
+from portal.dashboard import model_fallbacks, model_trials, providers, tested
 from portal.dashboard.account_form import AccountForm
-from portal.dashboard.answers import add_problem, invalid, is_current
+from portal.dashboard.answers import add_problem, invalid, is_current, part_of_list
 from portal.dashboard.model_form import ModelForm
+from portal.dashboard.paging import slice_by_name
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page
+from portal.gateway import routing
 from portal.models import Deployment, Model, ProviderAccount
 from portal.services import models, trials
 from providers.errors import PorticoError
@@ -26,6 +28,8 @@ from providers.types import Provider
 
 ACCOUNT = "account"
 """Prefix of the fields of the account typed beside the model."""
+PAGE_SIZE = 40
+"""Each model is a table of its own here, and a page should stay light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,22 @@ class Draft:
 def show_all(request: HttpRequest) -> HttpResponse:
     deployments = Prefetch("deployments", Deployment.objects.select_related("account"))
     rows = Model.objects.visible_to(caller_of(request)).prefetch_related(deployments)
-    context = {"models": rows, "can_change": may(request, "models.change")}
+    query, after = (request.GET.get(name, "").strip().replace("\0", "")[:200] for name in ("q", "after"))
+    if query:
+        served_so = Deployment.objects.filter(model=OuterRef("pk"), provider_model__icontains=query)
+        rows = rows.filter(Q(name__icontains=query) | Exists(served_so))
+    found = slice_by_name(rows, after, size=PAGE_SIZE)
+    lists = model_fallbacks.shown(found.rows)
+    context = {
+        "slice": found,
+        "cards": [(model, lists[model.name]) for model in found.rows],
+        "resting": routing.resting().values(),
+        "query": query,
+        "is_filtered": bool(query or after),
+        "can_change": may(request, "models.change"),
+    }
+    if is_htmx(request):
+        return part_of_list(request, "dashboard/models/rows.html", context)
     return render(request, "dashboard/models/list.html", context)
 
 

@@ -20,7 +20,7 @@ from portal.dashboard import sums, widgets
 from portal.dashboard.charts import Point, bars
 from portal.dashboard.sums import Month, Total
 from portal.dashboard.tags import dollars
-from portal.dashboard.visitor import caller_of, may, page, teams_of
+from portal.dashboard.visitor import caller_of, may, page, reachable_teams
 from portal.models import BudgetWindow, Deployment, ProviderAccount, Team, UsageDay, UsageRecord, VirtualKey
 from portal.services import budgets
 from portal.services.access import Caller
@@ -158,7 +158,7 @@ def _by_team(request: HttpRequest) -> list[sums.Group]:
         return []
     days = sums.visible_days(caller).filter(day__gte=Month.of(timezone.now()).first)
     totals = sums.by_group(days, "team_number")
-    names = {team.pk: team.name for team in teams_of(request)}
+    names = dict(reachable_teams(request).filter(pk__in=list(totals)).values_list("pk", "name"))
     known = {pk: total for pk, total in totals.items() if pk in names}
     whole = sums.total_of(totals.values())
     return sums.groups("team", known, whole, names, with_budgets=False)[:MOST_TEAMS] if len(known) > 1 else []
@@ -182,7 +182,9 @@ def _failed_copies(request: HttpRequest) -> list[Problem]:
             copy.error,
             reverse("file", args=[copy.file_id]),
         )
-        for copy in copies.select_related("file", "account").order_by("-pk")[:MOST_PROBLEMS]
+        for copy in copies.select_related("file", "account").order_by("-next_attempt_at", "-pk")[
+            :MOST_PROBLEMS
+        ]
     ]
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from files.models import ManagedFile
 from portal.dashboard import context
+from portal.dashboard.file_filters import matching
 from portal.dashboard.visitor import caller_of, is_htmx, may, page
 from portal.models import Team, UsageRecord, User, VirtualKey
 from portal.services import catalog
@@ -113,8 +114,8 @@ def _models(request: HttpRequest, query: str) -> list[Hit]:
 def _files(request: HttpRequest, query: str) -> list[Hit]:
     if len(query) < SHORTEST or not may(request, "files.read"):
         return []
-    rows = ManagedFile.objects.visible_to(caller_of(request))
-    found = rows.filter(Q(filename__icontains=query) | Q(pk=query)).values_list("pk", "filename")
+    rows = ManagedFile.objects.listed_for(caller_of(request))
+    found = matching(rows, query).values_list("pk", "filename")
     return [Hit(name, pk, reverse("file", args=[pk]), "file") for pk, name in found[:MOST_OF_A_KIND]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -15,10 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.http import retarget
 
 from portal.dashboard.answers import add_problem, invalid, part_of_list, uncached
+from portal.dashboard.mailed import link_to
 from portal.dashboard.paging import slice_of
 from portal.dashboard.visitor import actor_of, back_to, is_htmx, may, page, person_of, teams_of
 from portal.models import Invitation, Membership, Team, User
-from portal.services import invitations, people
+from portal.services import invitations, mailed_links, people, sessions
 from providers.errors import PorticoError
 
 ROLE_HELP = "What they may do everywhere. Roles inside teams are set on the team's page."
@@ -59,15 +61,31 @@ class InviteForm(forms.Form):
 
 class PersonForm(forms.Form):
     name = forms.CharField(max_length=150, required=False, label="Name")
+    email = forms.EmailField(
+        required=False,
+        max_length=254,
+        label="E-mail",
+        help_text="They sign in with it. Blank keeps it.",
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
     role = forms.ChoiceField(
         choices=User.Role.choices, required=False, label="Instance role", help_text=ROLE_HELP
     )
     is_active = forms.BooleanField(required=False, label="May sign in; their keys work")
 
     def __init__(self, *args: Any, request: HttpRequest, person: User, **kwargs: Any) -> None:
-        kwargs["initial"] = {"name": person.first_name, "role": person.role, "is_active": person.is_active}
+        kwargs["initial"] = {
+            "name": person.first_name,
+            "email": person.email,
+            "role": person.role,
+            "is_active": person.is_active,
+        }
         super().__init__(*args, **kwargs)
         _offer_roles(self.fields["role"], request, person)
+
+    def changes(self) -> dict[str, Any]:
+        """What people.update_person takes."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "email" or value}
 
 
 @require_safe
@@ -116,9 +134,13 @@ def invite(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     form = PersonForm(request.POST or None, request=request, person=person)
+    may_reset = may(request, "people.change") and (not person.is_superuser or person_of(request).is_superuser)
     context = {
         "person": person,
         "form": form,
+        "may_reset": may_reset,
+        "has_second_step": Authenticator.objects.filter(user=person).exists() if may_reset else False,
+        "sessions": sessions.sessions_of(person).count() if may_reset else 0,
         "memberships": person.memberships.select_related("team").order_by("team__name"),
         "keys": person.keys.filter(deleted_at=None).select_related("team")[:50],
         "can_change": may(request, "people.change"),
@@ -130,13 +152,48 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "403.html", status=403)
     if form.is_valid():
         try:
-            people.update_person(actor=actor_of(request), person=person, **form.cleaned_data)
+            people.update_person(actor=actor_of(request), person=person, **form.changes())
         except PorticoError as error:
             add_problem(form, error)
         else:
             messages.success(request, f"{person} was saved.")
             return back_to(request, "people")
     return invalid(request, "dashboard/people/detail.html", context, asked=[form])
+
+
+@require_POST
+@page("people.change")
+def sign_out(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ends every session of somebody; only owners end those of owners."""
+    person = get_object_or_404(User, pk=pk)
+    actor = actor_of(request)
+    if person.is_superuser and actor.user_id != person.pk:
+        people.require_owner(actor)
+    keep = request.session.session_key if person.pk == actor.user_id else None
+    ended = sessions.end_sessions(actor=actor, person=person, keep=keep)
+    many = "One browser was" if ended == 1 else f"{ended} browsers were"
+    messages.success(request, f"{many} signed out." if ended else f"{person} was signed in nowhere.")
+    return back_to(request, "person", person.pk)
+
+
+@require_POST
+@page("people.change")
+def reset_step(request: HttpRequest, pk: int) -> HttpResponse:
+    """Takes away the second step of somebody who lost it."""
+    person = get_object_or_404(User, pk=pk)
+    people.reset_second_step(actor=actor_of(request), person=person)
+    messages.success(request, f"{person} signs in with the password alone until they set up a second step.")
+    return back_to(request, "person", person.pk)
+
+
+@require_POST
+@page("people.change")
+def password_link(request: HttpRequest, pk: int) -> HttpResponse:
+    """A link with which somebody sets a new password; shown once, to be handed on."""
+    person = get_object_or_404(User, pk=pk, is_active=True)
+    token = mailed_links.make_password_link(actor=actor_of(request), person=person)
+    context = {"person": person, "link": link_to(request, "reset-password")(token)}
+    return uncached(render(request, "dashboard/people/password_link.html", context))
 
 
 @require_POST

@@ -11,11 +11,11 @@ from django.shortcuts import render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
-from files import storage
+from files import storage, texts
 from files.models import ManagedFile
-from portal.dashboard.files import find
+from portal.dashboard.files import find, may_with
 from portal.dashboard.media_kinds import kind_of
-from portal.dashboard.visitor import is_htmx, may, page
+from portal.dashboard.visitor import is_htmx, page
 from providers.errors import Forbidden, NotFound, PorticoError
 
 MOST_LINES = 200
@@ -30,12 +30,12 @@ PDF_POLICY = (
 @require_safe
 @page("files.content")
 def show(request: HttpRequest, file_id: str) -> HttpResponseBase:
-    """The first lines of a text, or a PDF as the browser shows it."""
+    """The first lines of a text or of the text made of an office file, or a PDF as the browser shows it."""
     file = find(request, file_id)
-    if not may(request, "files.content", file):
+    if not may_with(request, "files.content", file):
         raise Forbidden("Your role in this team does not allow that.")
     match kind_of(file):
-        case "text":
+        case "text" | "office":
             return _text(request, file)
         case "pdf":
             return _pdf(file)
@@ -46,15 +46,23 @@ def show(request: HttpRequest, file_id: str) -> HttpResponseBase:
 def _text(request: HttpRequest, file: ManagedFile) -> HttpResponse:
     context = {"file": file, "lines": [], "is_cut": False, "problem": ""}
     try:
-        head = b"".join(storage.read(file, 0, MOST_BYTES))
+        head, size = _beginning(file)
     except PorticoError as error:
         context["problem"] = error.message
     else:
         lines = head.decode("utf-8", "replace").splitlines()
         context["lines"] = [line[:LONGEST_LINE] for line in lines[:MOST_LINES]]
-        context["is_cut"] = file.size > len(head) or len(lines) > MOST_LINES
+        context["is_cut"] = size > len(head) or len(lines) > MOST_LINES
     part = "preview_text" if is_htmx(request) else "preview"
     return render(request, f"dashboard/files/{part}.html", context)
+
+
+def _beginning(file: ManagedFile) -> tuple[bytes, int]:
+    """The first bytes, and how many there are."""
+    if kind_of(file) == "office":
+        data = texts.text_now(file).data
+        return data[:MOST_BYTES], len(data)
+    return b"".join(storage.read(file, 0, MOST_BYTES)), file.size
 
 
 def _pdf(file: ManagedFile) -> StreamingHttpResponse:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -19,7 +19,7 @@ from portal.dashboard.account_form import AccountForm
 from portal.dashboard.answers import add_problem, invalid, is_current
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page
 from portal.env import BadEnvironment
-from portal.models import ProviderAccount
+from portal.models import Deployment, ProviderAccount
 from portal.services import accounts, trials
 from portal.services.audit import Actor
 from providers.errors import Conflict, PorticoError
@@ -34,12 +34,19 @@ FIRST_CHOICE = "gemini"
 @require_safe
 @page("accounts.read")
 def show_all(request: HttpRequest) -> HttpResponse:
-    ready = Q(copies__state=ProviderFileMapping.State.ACTIVE)
-    rows = ProviderAccount.objects.visible_to(caller_of(request)).annotate(
-        used_by=Count("deployments", distinct=True), held=Count("copies", filter=ready, distinct=True)
-    )
-    context = {"accounts": rows.order_by("name"), "can_change": may(request, "accounts.change")}
+    accounts = list(ProviderAccount.objects.visible_to(caller_of(request)).order_by("name"))
+    # Two counts over two joins would multiply, so each has a query of its own.
+    used = _by_account(Deployment.objects.all())
+    held = _by_account(ProviderFileMapping.objects.filter(state=ProviderFileMapping.State.ACTIVE))
+    context = {
+        "lines": [(account, used.get(account.pk, 0), held.get(account.pk, 0)) for account in accounts],
+        "can_change": may(request, "accounts.change"),
+    }
     return render(request, "dashboard/providers/list.html", context)
+
+
+def _by_account(rows: QuerySet[Any]) -> dict[int, int]:
+    return dict(rows.order_by().values_list("account").annotate(Count("pk")))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

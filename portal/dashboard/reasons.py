@@ -69,6 +69,12 @@ REASONS: dict[str, Reason] = {
     "unsupported_endpoint": Reason(
         "The model cannot be used at this endpoint.", "Use a model that can.", "models", "Models"
     ),
+    "no_deployment_for_tags": Reason(
+        "No deployment of the model takes calls with these tags.",
+        "Tag a deployment, or give one the tag default.",
+        "models",
+        "Models",
+    ),
     "upstream_model_not_found": Reason(
         "The provider does not know the deployment's model id.",
         "Correct the provider model.",
@@ -126,6 +132,30 @@ REASONS: dict[str, Reason] = {
         "file",
         "The file",
     ),
+    "file_damaged": Reason(
+        "An office file cannot be read.", "Open it in its program and save it again.", "file", "The file"
+    ),
+    "file_encrypted": Reason(
+        "An office file has a password.", "Save it without one, or as PDF.", "file", "The file"
+    ),
+    "file_too_complex": Reason(
+        "An office file unpacks to too much, or takes too long to read.",
+        "Save it as PDF, or in smaller parts.",
+        "file",
+        "The file",
+    ),
+    "file_without_text": Reason(
+        "There is no text in an office file.",
+        "Save it as PDF, so that models see its pictures.",
+        "file",
+        "The file",
+    ),
+    "file_lost": Reason(
+        "The provider lost a file that lives there alone, and its bytes here are damaged.",
+        "Upload it again.",
+        "files",
+        "Files",
+    ),
     "unsupported_file": Reason(
         "The provider does not read files of this type or size.",
         "Convert it, or use a model that reads it.",
@@ -134,7 +164,7 @@ REASONS: dict[str, Reason] = {
     ),
     "file_corrupt": Reason(
         "The stored bytes of a file are missing or changed.",
-        "Upload it again and check the storage.",
+        "Upload the same file again, which mends it, and check the storage.",
         "file",
         "The file",
     ),

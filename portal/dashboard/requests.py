@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from files.models import ManagedFile
-from portal.dashboard import charts, saved, sheets, sums
+from portal.dashboard import charts, conversations, saved, sheets, sums
 from portal.dashboard.answers import part_of_list
 from portal.dashboard.paging import slice_of
 from portal.dashboard.reasons import Reason, reason_for
@@ -58,6 +58,8 @@ class Attempt:
     code: str
     ms: int
     span: charts.Span
+    model: str = ""
+    """Named where it is another one than the call asked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class UsedFile:
     filename: str
     delivery: str
     size: int | None
+    made_from: str = ""
+    """The kind of file whose text was sent, and how many bytes of text."""
+    sent: int | None = None
+    is_cut: bool = False
 
 
 @require_safe
@@ -74,7 +80,8 @@ def show_all(request: HttpRequest) -> HttpResponse:
     filters = RequestFilters.read(request.GET)
     rows = _visible(request)
     cursor = request.GET.get("after", "")
-    found = slice_of(filters.rows(rows).select_related("team"), cursor, size=PAGE_SIZE, by="started_at")
+    wanted = filters.rows(rows)
+    found = slice_of(wanted.select_related("team"), cursor, size=PAGE_SIZE, by="started_at")
     is_live = bool(request.GET.get("live")) and not cursor
     context: dict[str, Any] = {
         "slice": found,
@@ -86,7 +93,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
         "last": None if found.rows else _last(rows),
     }
     if not cursor:
-        chart, is_partial = _histogram(request, filters, rows)
+        chart, is_partial = _histogram(request, filters, wanted)
         context |= {"chart": chart, "is_partial": is_partial}
     if is_htmx(request) and request.GET.get("live"):
         return render(request, "dashboard/requests/rows.html", context)
@@ -128,7 +135,9 @@ def show(request: HttpRequest, request_id: str) -> HttpResponse:
         "attempts": _attempts(row),
         "files": files,
         "counts": _counts(row),
-        "replay": _replay(row, files) if may(request, "playground.use") and row.endpoint == CHAT else "",
+        "content": conversations.shown(request, row),
+        "may_switch": may(request, "settings.change"),
+        "replay": _replay(row) if may(request, "playground.use") and row.endpoint == CHAT else "",
     }
     part = "drawer" if is_htmx(request) else "detail"
     return render(request, f"dashboard/requests/{part}.html", context)
@@ -152,14 +161,14 @@ def _last(rows: QuerySet[UsageRecord]) -> datetime | None:
 
 
 def _histogram(
-    request: HttpRequest, filters: RequestFilters, rows: QuerySet[UsageRecord]
+    request: HttpRequest, filters: RequestFilters, wanted: QuerySet[UsageRecord]
 ) -> tuple[charts.Chart, bool]:
     """Calls over time, the failed ones on top; True where only the newest could be looked at."""
     is_partial = False
     if filters.is_summable:
         good, bad = _of_sums(request, filters)
     else:
-        good, bad, is_partial = _of_rows(filters, rows)
+        good, bad, is_partial = _of_rows(filters, wanted)
     points = []
     for number in range(_bin(filters, filters.until) + 1):
         label = _label(filters.since + number * filters.step, filters.step)
@@ -182,10 +191,12 @@ def _of_sums(request: HttpRequest, filters: RequestFilters) -> tuple[Counter[int
     return good, bad
 
 
-def _of_rows(filters: RequestFilters, rows: QuerySet[UsageRecord]) -> tuple[Counter[int], Counter[int], bool]:
+def _of_rows(
+    filters: RequestFilters, wanted: QuerySet[UsageRecord]
+) -> tuple[Counter[int], Counter[int], bool]:
     good: Counter[int] = Counter()
     bad: Counter[int] = Counter()
-    newest = filters.rows(rows).filter(started_at__gte=filters.since).order_by("-started_at", "-pk")
+    newest = wanted.filter(started_at__gte=filters.since).order_by("-started_at", "-pk")
     looked_at = list(newest.values_list("started_at", "status")[: MOST_BINNED + 1])
     for started_at, status in looked_at[:MOST_BINNED]:
         (good if status < 400 else bad)[_bin(filters, started_at)] += 1
@@ -213,6 +224,7 @@ def _attempts(row: UsageRecord) -> list[Attempt]:
             str(entry.get("code", "")),
             int(entry.get("ms") or 0),
             span,
+            str(entry.get("model", "")) if entry.get("fallback") else "",
         )
         for number, (entry, span) in enumerate(
             zip(row.attempts, charts.spans(lengths, float(row.duration_ms)), strict=True), start=1
@@ -226,7 +238,15 @@ def _files(request: HttpRequest, row: UsageRecord) -> list[UsedFile]:
     known = ManagedFile.objects.visible_to(caller_of(request)).filter(pk__in=ids) if ids else ()
     names = {file.pk: file.filename for file in known}
     return [
-        UsedFile(pk, names.get(pk, ""), str(entry.get("delivery", "")), entry.get("bytes"))
+        UsedFile(
+            pk,
+            names.get(pk) or str(entry.get("filename", "")),
+            str(entry.get("delivery", "")),
+            entry.get("bytes"),
+            str(entry.get("made_from", "")),
+            entry.get("sent_bytes"),
+            bool(entry.get("is_cut")),
+        )
         for pk, entry in zip(ids, row.files, strict=True)
     ]
 
@@ -246,7 +266,7 @@ def _place(request: HttpRequest, reason: Reason | None, row: UsageRecord, files:
         case "" | "key":
             return ""
         case "file":
-            visible = next((file.file_id for file in files if file.filename), None)
+            visible = next((file.file_id for file in files if file.file_id and file.filename), None)
             return reverse("file", args=[visible]) if visible else reverse("files")
         case "providers":
             return reverse("providers") if may(request, "accounts.read") else ""
@@ -260,10 +280,9 @@ def _place(request: HttpRequest, reason: Reason | None, row: UsageRecord, files:
             return reverse(place)
 
 
-def _replay(row: UsageRecord, files: list[UsedFile]) -> str:
-    """The playground with the same model and files; what was said is not kept."""
-    query = [("model", row.model), *(("file", file.file_id) for file in files if file.filename)]
-    return f"{reverse('playground')}?{urlencode(query)}"
+def _replay(row: UsageRecord) -> str:
+    """The playground, which fills in what is known of this request."""
+    return f"{reverse('playground')}?{urlencode({'replay': row.request_id})}"
 
 
 def _cell(row: UsageRecord, name: str) -> Any:

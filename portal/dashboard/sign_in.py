@@ -12,14 +12,13 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from portal.dashboard import attempts
 from portal.dashboard.answers import add_problem
-from portal.dashboard.visitor import TEAM, page, person_of, teams_of
+from portal.dashboard.visitor import TEAM, person_of
 from portal.models import Invitation, User
 from portal.services import invitations, setup, single_sign_on
 from providers.errors import Forbidden, NotFound, PorticoError
@@ -173,16 +172,3 @@ def _join_team(request: HttpRequest, token: str, context: dict[str, Any]) -> Htt
 def _closed(request: HttpRequest) -> HttpResponse:
     context = {"is_needed": setup.is_needed()}
     return render(request, "registration/setup_closed.html", context, status=404)
-
-
-@require_POST
-@page()
-def switch_team(request: HttpRequest) -> HttpResponse:
-    """Only teams of one's own can be chosen; anything else changes nothing."""
-    chosen = request.POST.get("team", "")
-    team = next((team for team in teams_of(request) if str(team.pk) == chosen), None)
-    if team is not None:
-        request.session[TEAM] = team.pk
-    target = request.POST.get("next", "/")
-    is_ours = url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()})
-    return redirect(target if is_ours else "/")

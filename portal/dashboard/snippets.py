@@ -87,3 +87,22 @@ def file_openai(base: str, model: str, file_id: str) -> str:
             "print(answer.choices[0].message.content)",
         )
     )
+
+
+def file_gemini(base: str, model: str, file_id: str) -> str:
+    """Google's own client; `base` is that of OpenAI's."""
+    address = base.removesuffix("/v1")
+    return "\n".join(
+        (
+            "from google import genai",
+            "",
+            "client = genai.Client(",
+            f'    api_key="{PLACEHOLDER_KEY}", http_options={{"base_url": "{address}/gemini"}}',
+            ")",
+            f'file = client.files.get(name="files/{file_id}")',
+            "answer = client.models.generate_content(",
+            f'    model={json.dumps(model)}, contents=["{QUESTION}", file]',
+            ")",
+            "print(answer.text)",
+        )
+    )

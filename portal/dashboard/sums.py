@@ -1,9 +1,9 @@
-"""The ledger's sums per hour, as Usage and Overview show them: by whom, by day, within a month."""
+"""The ledger's sums, as Usage and Overview show them: by whom, by day, within a month."""
 
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from django.db.models import QuerySet, Sum
 
 from portal.models import TagHour, Team, UsageDay, UsageHour, User, VirtualKey
-from portal.services import budgets
+from portal.services import budgets, rollups
 from portal.services.access import Caller
 from providers.registry import PROVIDERS
 
@@ -27,15 +27,13 @@ class Grouping:
     column: str
     subject: str = ""
     """What budgets of these groups are named after."""
-    needs_hours: bool = False
-    """Do only the sums per hour know these groups?"""
 
 
 GROUPINGS: Mapping[str, Grouping] = {
     "team": Grouping("Team", "team_number", "team"),
     "model": Grouping("Model", "model", "model"),
-    "key": Grouping("Key", "key_number", "key", needs_hours=True),
-    "user": Grouping("Person", "user_number", "user", needs_hours=True),
+    "key": Grouping("Key", "key_number", "key"),
+    "user": Grouping("Person", "user_number", "user"),
     "provider": Grouping("Provider", "provider"),
     "endpoint": Grouping("Endpoint", "endpoint"),
     "tag": Grouping("Tag", "", "tag"),
@@ -133,19 +131,26 @@ class Group:
     budget: Mapping[str, Any]
 
 
-Sums: TypeAlias = QuerySet[UsageHour] | QuerySet[UsageDay]
-"""Hours know keys and people; days do not, and stay few however many of those there are."""
+Sums: TypeAlias = QuerySet[Any]
+"""Of one of the tables in portal.services.rollups."""
 
 
 def visible_hours(caller: Caller) -> QuerySet[UsageHour]:
-    return _visible(UsageHour.objects.all(), caller)
+    return visible(UsageHour.objects.all(), caller)
 
 
 def visible_days(caller: Caller) -> QuerySet[UsageDay]:
-    return _visible(UsageDay.objects.all(), caller)
+    return visible(UsageDay.objects.all(), caller)
 
 
-def _visible(rows: QuerySet[Any], caller: Caller) -> QuerySet[Any]:
+def of_month(month: Month, caller: Caller, columns: Set[str], *, by_day: bool) -> Sums:
+    """A month's sums that know the columns; without `by_day` they may be those of the month as a whole."""
+    if not by_day and rollups.BY_MONTH.issuperset(columns) and not columns <= {"team_number"}:
+        return visible(rollups.of_months(month.first, month.first).rows, caller)
+    return visible(rollups.between(month.start, month.end, columns).rows, caller)
+
+
+def visible(rows: QuerySet[Any], caller: Caller) -> QuerySet[Any]:
     return rows if caller.may_read_all else rows.filter(team_number__in=caller.team_ids)
 
 
@@ -187,7 +192,7 @@ def by_group(rows: Sums, column: str, most: int | None = None) -> dict[Any, Tota
 
 
 def _moment(rows: Sums) -> str:
-    return "day" if rows.model is UsageDay else "hour"
+    return "hour" if rows.model is UsageHour else "day"
 
 
 def _day(moment: date | datetime) -> date:

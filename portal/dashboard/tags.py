@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from lucide.templatetags.lucide import lucide
 
 from files.models import ProviderFileMapping
+from portal.models import AuditEvent
 from providers.registry import PROVIDERS
 
 register = template.Library()
@@ -219,3 +220,38 @@ def narrow(context: template.RequestContext, name: str, value: Any) -> str:
     query[name] = str(value)
     query["by"] = {"team": "key", "key": "model", "user": "model", "model": "key"}[name]
     return f"?{query.urlencode()}"
+
+
+EVENTS = {
+    "file.deleted": "deleted it",
+    "file.end_changed": "changed when it ends",
+    "file.sent_again": "sent copies again",
+    "file.shared": "shared it",
+    "file.unshared": "stopped sharing it",
+}
+
+
+@register.filter
+def event_words(action: str) -> str:
+    """What somebody did to the object of a page."""
+    return EVENTS.get(action, action.replace(".", " ").replace("_", " "))
+
+
+@register.filter
+def event_note(event: AuditEvent) -> str:
+    """What it changed, in a few words."""
+    match event.action:
+        case "file.shared":
+            return f"with {event.after.get('team', '')}"
+        case "file.unshared":
+            return f"with {event.before.get('team', '')}"
+        case "file.end_changed":
+            return f"{_day(event.before.get('expires_at'))} → {_day(event.after.get('expires_at'))}"
+        case "file.sent_again":
+            return f"{event.after.get('copies', 0)} of them"
+        case _:
+            return ""
+
+
+def _day(written: object) -> str:
+    return str(written)[:16].replace("T", " ") if written else "never"

@@ -6,20 +6,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.dashboard import sums
+from portal.dashboard import storage_meter, sums
 from portal.dashboard.answers import add_problem, invalid
+from portal.dashboard.file_rules_form import FileRulesForm
 from portal.dashboard.limits_form import LimitsForm
 from portal.dashboard.sums import Month
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page, person_of
 from portal.models import Membership, Model, Team, User, VirtualKey
-from portal.services import budgets, teams
+from portal.services import budgets, file_rules, teams
 from providers.errors import Conflict, Forbidden, PorticoError
 
 MOST_SHOWN = 500
@@ -60,11 +60,23 @@ class MemberForm(forms.Form):
 @require_safe
 @page("teams.read")
 def show_all(request: HttpRequest) -> HttpResponse:
-    rows = list(_with_counts(_visible(request))[:MOST_SHOWN])
+    rows = list(_visible(request)[:MOST_SHOWN])
+    pks = [row.pk for row in rows]
+    people = _by_team(Membership.objects.filter(team__in=pks))
+    programs = _by_team(VirtualKey.objects.filter(team__in=pks, deleted_at=None))
     known = budgets.described([budgets.team_subject(row.pk) for row in rows])
     spent = _spent_this_month(request)
     context = {
-        "lines": [(row, known[budgets.team_subject(row.pk)], spent.get(row.pk)) for row in rows],
+        "lines": [
+            (
+                row,
+                known[budgets.team_subject(row.pk)],
+                spent.get(row.pk),
+                people.get(row.pk, 0),
+                programs.get(row.pk, 0),
+            )
+            for row in rows
+        ],
         "can_create": may(request, "teams.create"),
         "month": Month.of(timezone.now()),
     }
@@ -106,6 +118,7 @@ def show(request: HttpRequest, team_id: str) -> HttpResponse:
         return _change(request, team, form)
     members = list(team.memberships.select_related("user").order_by("user__email")[:MOST_MEMBERS])
     keys = VirtualKey.objects.filter(team=team, deleted_at=None)
+    can_change = may(request, "teams.change", team)
     context = {
         "team": team,
         "form": form,
@@ -114,14 +127,35 @@ def show(request: HttpRequest, team_id: str) -> HttpResponse:
         "member_form": MemberForm(auto_id="member_%s"),
         "roles": Membership.Role.choices,
         "keys": keys.aggregate(all=Count("pk"), blocked=Count("pk", filter=Q(is_blocked=True))),
-        "files": team.files.filter(deleted_at=None).count(),
+        "meter": (meter := storage_meter.meter_of(team.pk)),
+        "rules": meter.rules,
+        "rules_form": FileRulesForm(stored=file_rules.shown(meter.rules)) if can_change else None,
         "spent": _spent_this_month(request).get(team.pk),
-        "can_change": may(request, "teams.change", team),
+        "can_change": can_change,
         "can_manage_members": may(request, "teams.members", team),
         "model_names": _model_names(),
         "me": person_of(request),
     }
     return render(request, "dashboard/teams/detail.html", context)
+
+
+@require_POST
+@page()
+def change_file_rules(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = _require(request, team_id, "teams.change")
+    meter = storage_meter.meter_of(team.pk)
+    form = FileRulesForm(request.POST, stored=file_rules.shown(meter.rules))
+    if form.is_valid():
+        try:
+            teams.update_team(actor=actor_of(request), team=team, file_rules=form.rules())
+        except PorticoError as error:
+            name = (error.param or "").removeprefix(f"{file_rules.PARAM}.")
+            form.add_error(name if name in form.fields else None, error.message)
+        else:
+            messages.success(request, f"The rules for the files of {team.name} were saved.")
+            return back_to(request, "team", team.team_id)
+    context = {"rules_form": form, "team": team, "meter": meter}
+    return invalid(request, "dashboard/teams/file_rules_page.html", context, asked=[form])
 
 
 @require_POST
@@ -239,14 +273,9 @@ def _still_sees(request: HttpRequest, team: Team) -> bool:
     )
 
 
-def _with_counts(rows: QuerySet[Team]) -> QuerySet[Team]:
-    """Two counts over two joins would multiply, so each has a query of its own inside."""
-    members = Membership.objects.filter(team=OuterRef("pk")).order_by().values("team").annotate(n=Count("pk"))
-    keys = VirtualKey.objects.filter(team=OuterRef("pk"), deleted_at=None).order_by().values("team")
-    return rows.annotate(
-        people=Coalesce(Subquery(members.values("n")), 0),
-        programs=Coalesce(Subquery(keys.annotate(n=Count("pk")).values("n")), 0),
-    )
+def _by_team(rows: QuerySet[Any]) -> dict[int, int]:
+    """Two counts over two joins would multiply, so each is a query of its own."""
+    return dict(rows.order_by().values_list("team").annotate(Count("pk")))
 
 
 def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:

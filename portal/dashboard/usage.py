@@ -36,7 +36,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if by == "tag":
         totals = sums.by_tag(month)
     else:
-        rows = _chosen(request, caller, month, by)
+        rows = _chosen(request, caller, month, by, by_day=False)
         totals = sums.by_group(rows, GROUPINGS[by].column, MOST_GROUPS + 1)
     lines = sums.groups(by, dict(list(totals.items())[:MOST_GROUPS]), whole)
     context: dict[str, Any] = {
@@ -96,11 +96,10 @@ def _groupings(caller: Caller) -> dict[str, sums.Grouping]:
     return {name: row for name, row in GROUPINGS.items() if name != "tag" or caller.is_admin}
 
 
-def _chosen(request: HttpRequest, caller: Caller, month: Month, by: str = "team") -> sums.Sums:
-    """The month's sums, narrowed by `?team=`, `?key=`, `?user=` (numbers) and `?model=` of links.
-
-    Days where they know enough, else hours.
-    """
+def _chosen(
+    request: HttpRequest, caller: Caller, month: Month, by: str = "team", *, by_day: bool = True
+) -> sums.Sums:
+    """The month's sums, narrowed by `?team=`, `?key=`, `?user=` (numbers) and `?model=` of links."""
     wanted: dict[str, Any] = {}
     for name in ("team", "key", "user"):
         value = request.GET.get(name, "")
@@ -108,9 +107,8 @@ def _chosen(request: HttpRequest, caller: Caller, month: Month, by: str = "team"
             wanted[GROUPINGS[name].column] = int(value)
     if model := request.GET.get("model", "").replace("\0", ""):
         wanted["model"] = model
-    if GROUPINGS[by].needs_hours or "key_number" in wanted or "user_number" in wanted:
-        return sums.visible_hours(caller).filter(hour__gte=month.start, hour__lt=month.end, **wanted)
-    return sums.visible_days(caller).filter(day__gte=month.first, day__lt=month.end.date(), **wanted)
+    columns = {*wanted, GROUPINGS[by].column}
+    return sums.of_month(month, caller, columns, by_day=by_day).filter(**wanted)
 
 
 def _names_of_narrowing(request: HttpRequest) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -24,6 +24,7 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 TEAM = "team"
 """Session key of the team that the person chose."""
+TEAMS_SHOWN = 20
 
 
 def person_of(request: HttpRequest) -> User:
@@ -36,23 +37,38 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def teams_of(request: HttpRequest) -> list[Team]:
-    """The teams this person may act for, read once per request."""
+    """All teams this person may act for, which for admins may be thousands; read once per request."""
     if not hasattr(request, "portico_teams"):
-        person = person_of(request)
-        sees_all = person.is_admin or person.role == User.Role.AUDITOR
-        own = Exists(Membership.objects.filter(team=OuterRef("pk"), user=person))
-        teams = Team.objects.annotate(is_own=own)
-        request.portico_teams = list(teams if sees_all else teams.filter(is_own=True))  # type: ignore[attr-defined]  # kept for this request only
+        request.portico_teams = list(reachable_teams(request).order_by("name"))  # type: ignore[attr-defined]  # kept for this request only
     return cast("list[Team]", request.portico_teams)  # type: ignore[attr-defined]  # as above
+
+
+def reachable_teams(request: HttpRequest) -> QuerySet[Team]:
+    """The teams this person may act for, their own first."""
+    person = person_of(request)
+    sees_all = person.is_admin or person.role == User.Role.AUDITOR
+    own = Exists(Membership.objects.filter(team=OuterRef("pk"), user=person))
+    teams = Team.objects.annotate(is_own=own)
+    return (teams if sees_all else teams.filter(is_own=True)).order_by("-is_own", "name")
+
+
+def first_teams(request: HttpRequest) -> list[Team]:
+    """As many as a switcher shows and one more, so that it knows of others; read once per request."""
+    if not hasattr(request, "portico_first_teams"):
+        request.portico_first_teams = list(reachable_teams(request)[: TEAMS_SHOWN + 1])  # type: ignore[attr-defined]  # kept for this request only
+    return cast("list[Team]", request.portico_first_teams)  # type: ignore[attr-defined]  # as above
 
 
 def team_of(request: HttpRequest) -> Team | None:
     """The team chosen in the switcher, otherwise the first of their own, for admins the first of all."""
-    teams = teams_of(request)
-    chosen = request.session.get(TEAM)
-    own = (team for team in teams if getattr(team, "is_own", False))
-    first = next(own, teams[0] if teams else None)
-    return next((team for team in teams if team.pk == chosen), first)
+    if not hasattr(request, "portico_team"):
+        teams = first_teams(request)
+        chosen = request.session.get(TEAM)
+        team = next((team for team in teams if team.pk == chosen), None)
+        if team is None and chosen is not None and len(teams) > TEAMS_SHOWN:
+            team = reachable_teams(request).filter(pk=chosen).first()
+        request.portico_team = team or next(iter(teams), None)  # type: ignore[attr-defined]  # for this request only
+    return cast("Team | None", request.portico_team)  # type: ignore[attr-defined]  # as above
 
 
 def caller_of(request: HttpRequest) -> Caller:
@@ -60,7 +76,7 @@ def caller_of(request: HttpRequest) -> Caller:
     if not hasattr(request, "portico_caller"):
         team = team_of(request)
         request.portico_caller = access.caller_for_user(  # type: ignore[attr-defined]  # for this request only
-            person_of(request), team.pk if team else None
+            person_of(request), team.pk if team else None, known_team=team
         )
     return cast("Caller", request.portico_caller)  # type: ignore[attr-defined]  # as above
 

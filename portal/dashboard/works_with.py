@@ -24,9 +24,10 @@ class Way:
 
 READY = Way("Copy is ready", "ok", "circle-check")
 ALONG = Way("Goes along with the request", "ok", "circle-check")
+AS_TEXT = Way("Sent as the text made of it", "ok", "file-text")
 LATER = Way("Copied on first use", "info", "clock")
 NEVER = Way("Not read by this model's provider", "", "ban")
-WAYS = (READY, ALONG, LATER, NEVER)
+WAYS = (READY, ALONG, AS_TEXT, LATER, NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,15 @@ def fits_of(request: HttpRequest, file: ManagedFile) -> list[Fit]:
 
 
 def _way(plan: DeploymentPlan, file: ManagedFile, held: set[int]) -> Way:
-    if plan.account_id in held:
+    way = plan.provider.delivery(file.media_type, file.size)
+    if plan.account_id in held and way != "convert":
         return READY
-    match plan.provider.delivery(file.media_type, file.size):
+    match way:
         case "unsupported":
             return NEVER
         case "copy":
             return LATER
+        case "convert":
+            return AS_TEXT
         case _:
             return ALONG

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.fakes.server import FakeServers
 from tests.product import Product
@@ -28,6 +36,9 @@ WIDE: ViewportSize = {"width": 1440, "height": 900}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PATIENCE_MS = 15_000
+expect.set_options(timeout=PATIENCE_MS)
+PAGE_BYTES, PAGE_REQUESTS = 110_000, 10
+"""What a page may cost a browser that has seen nothing of us."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -108,6 +119,12 @@ class Visit:
             for rule in found["violations"]
             for node in rule["nodes"]
         ]
+
+
+def transferred(request: Request) -> int:
+    """Bytes of the answer as they went over the line."""
+    sizes = request.sizes()
+    return sizes["responseBodySize"] + sizes["responseHeadersSize"]
 
 
 @pytest.fixture(scope="package")

@@ -6,9 +6,11 @@ import random
 from datetime import timedelta
 from decimal import Decimal
 
+from django.db.models import F
 from django.utils import timezone
 
-from portal.models import Membership, Team, User, VirtualKey
+from files.models import ManagedFile, ProviderFileMapping
+from portal.models import Membership, Settings, Team, User, VirtualKey
 from portal.services import keys, teams
 from portal.services.audit import Actor
 from portal.services.usage_rows import UsageRow, write
@@ -26,6 +28,7 @@ FAILURES = (
 )
 NAMES = ("Support bot", "Research", '<script>alert("team")</script>', "Data platform")
 ACTOR = Actor.system("seeding")
+HUGE = 40 * 2**20
 
 
 def seed(calls: int = 900, days: int = 30) -> None:
@@ -86,3 +89,27 @@ def _row(dice: random.Random, number: int, team: Team, key: VirtualKey, days: in
         attempts=attempts,
         warnings=["top_k was dropped: gpt-5.4 does not take it"] if dice.random() < 0.05 else [],
     )
+
+
+def keep_contents() -> None:
+    """Switches on that requests and answers are kept; prints a key of the owner's and its number."""
+    settings = Settings.current()
+    settings.general = {**settings.general, "store_bodies": True}
+    settings.save()
+    owner = User.objects.order_by("pk").first()
+    team = Team.objects.get(team_id="default")
+    _, secret = keys.create_key(actor=ACTOR, team=team, name="playing", user=owner)
+    print(secret)
+
+
+def hold_copies(*, are_ready: bool) -> None:
+    """Makes Gemini's copies of the quarterly report wait at the provider, or gives them back."""
+    files = ManagedFile.objects.filter(filename="quarterly report.pdf")
+    copies = ProviderFileMapping.objects.filter(file__in=files, account__provider="gemini")
+    # Too large to go along with a request, as far as anyone can tell.
+    files.update(size=F("size") + (-HUGE if are_ready else HUGE))
+    if are_ready:
+        copies.update(state="active", lease_owner="", lease_until=None)
+    else:
+        until = timezone.now() + timedelta(hours=1)
+        copies.update(state="processing", lease_owner="the tests", lease_until=until)

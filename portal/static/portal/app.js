@@ -130,6 +130,35 @@ document.addEventListener("change", (event) => {
   if ("submits" in event.target.dataset) event.target.form.requestSubmit();
 });
 
+// Lists with a box in each row: one box for all of them, and how many are chosen.
+function showChosen(form) {
+  const boxes = [...form.querySelectorAll("input[name=id]")];
+  const chosen = boxes.filter((box) => box.checked).length;
+  const all = form.querySelector("[data-choose-all]");
+  if (!all) return;
+  all.hidden = false;
+  all.firstElementChild.checked = chosen > 0 && chosen === boxes.length;
+  all.firstElementChild.indeterminate = chosen > 0 && chosen < boxes.length;
+  form.querySelector("[data-chosen]").textContent = chosen ? `${chosen} chosen` : "";
+  for (const button of form.querySelectorAll("button[name=job]")) button.disabled = !chosen;
+}
+
+function showAllChosen() {
+  for (const form of document.querySelectorAll("[data-chooses]")) showChosen(form);
+}
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("[data-chooses]");
+  if (!form) return;
+  if (event.target.closest("[data-choose-all]")) {
+    for (const box of form.querySelectorAll("input[name=id]")) box.checked = event.target.checked;
+  }
+  showChosen(form);
+});
+
+document.addEventListener("htmx:afterSettle", showAllChosen);
+addEventListener("pageshow", showAllChosen);
+
 function isTyping(target) {
   return target.closest("input, textarea, select, [contenteditable]") !== null;
 }
@@ -233,3 +262,4 @@ document.addEventListener("visibilitychange", () => {
 });
 
 labelThemeSwitch();
+showAllChosen();

@@ -3,7 +3,6 @@
 import { apiHeaders, errorText } from "./http.js";
 
 const PART_BYTES = 16 * 1024 * 1024;
-const PARALLEL = 3;
 const MOST_TRIES = 6;
 const KEPT = "uploads";
 
@@ -21,7 +20,7 @@ class Refused extends Error {
   }
 }
 
-function send(address, body, { onProgress, signal, type } = {}) {
+function send(address, body, { onProgress, onSent, signal, type } = {}) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(new Stopped());
     const request = new XMLHttpRequest();
@@ -29,6 +28,7 @@ function send(address, body, { onProgress, signal, type } = {}) {
     for (const [name, value] of Object.entries(apiHeaders())) request.setRequestHeader(name, value);
     if (type) request.setRequestHeader("Content-Type", type);
     if (onProgress) request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
+    if (onSent) request.upload.addEventListener("load", onSent);
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
       else reject(new Refused(request.status, request.responseText));
@@ -109,7 +109,7 @@ class Whole {
     for (const [name, value] of this.fields) body.append(name, value);
     body.append("file", this.file, this.file.name);
     const onProgress = (loaded) => this.onProgress(Math.min(loaded, this.file.size));
-    await send("/v1/files", body, { onProgress, signal: this.abort.signal });
+    return send("/v1/files", body, { onProgress, signal: this.abort.signal });
   }
 
   stop() {
@@ -129,68 +129,105 @@ class InParts {
     this.loaded = [];
   }
 
+  // One part at a time has the line, so that a broken one costs at most that part; meanwhile the server makes
+  // the part before it safe.
   async run() {
     this.abort = new AbortController();
-    const kept = await this.open();
-    const missing = kept.parts.map((id, number) => (id ? -1 : number)).filter((number) => number >= 0);
-    kept.parts.forEach((id, number) => (this.loaded[number] = id ? this.part(number).size : 0));
-    this.report();
-    const worker = async () => {
-      while (missing.length) await this.sendPart(kept, missing.shift());
-    };
     try {
-      await Promise.all(Array.from({ length: PARALLEL }, worker));
+      this.kept = await this.open();
+      this.kept.parts.forEach((id, number) => (this.loaded[number] = id ? this.part(number).size : 0));
+      this.report();
+      let before = null;
+      for (const [number, id] of this.kept.parts.entries()) {
+        if (id) continue;
+        const { sent, stored } = this.sendPart(number);
+        await Promise.race([sent, stored]);
+        await before;
+        before = stored;
+      }
+      await before;
     } catch (error) {
       this.abort.abort();
       throw error;
     }
-    await sendJson(`/v1/uploads/${kept.id}/complete`, { part_ids: kept.parts }, { signal: this.abort.signal });
+    await sendJson(`/v1/uploads/${this.kept.id}/complete`, { part_ids: this.kept.parts }, { signal: this.abort.signal });
     keep(this.mark, null);
   }
 
   // Goes on with an upload that the server still knows, else begins one.
   async open() {
     const kept = readKept()[this.mark];
-    if (kept) {
-      const response = await fetch(`/v1/uploads/${kept.id}`, { headers: apiHeaders() }).catch(() => null);
-      if (!response || response.status >= 500) throw new Refused(response?.status ?? 0, "");
-      const upload = response.ok ? await response.json() : {};
-      if (upload.status === "pending") {
-        const there = new Set(upload.parts.map((part) => part.id));
-        kept.parts = kept.parts.map((id) => (there.has(id) ? id : null));
-        return kept;
-      }
-      keep(this.mark, null);
+    const count = Math.ceil(this.file.size / PART_BYTES);
+    const arrived = kept?.parts.length === count && (await this.look(kept.id));
+    if (arrived) {
+      kept.parts = kept.parts.map((_, number) => arrived.get(number) ?? null);
+      keep(this.mark, kept);
+      return kept;
     }
+    if (kept) await giveUp(this.mark);
     const values = Object.fromEntries(this.fields);
     const asked = { ...values, filename: this.file.name, bytes: this.file.size, mime_type: this.file.type || "application/octet-stream" };
     const upload = await sendJson("/v1/uploads", asked, { signal: this.abort.signal });
-    const parts = Array(Math.ceil(this.file.size / PART_BYTES)).fill(null);
-    const begun = { id: upload.id, name: this.file.name, expires_at: upload.expires_at, parts };
+    const begun = { id: upload.id, name: this.file.name, expires_at: upload.expires_at, parts: Array(count).fill(null) };
     keep(this.mark, begun);
     return begun;
+  }
+
+  // The server says which parts have arrived, those among them whose answer was lost: number to id. Nothing when
+  // the upload takes no more.
+  async look(id) {
+    const response = await fetch(`/v1/uploads/${id}`, { headers: apiHeaders(), signal: this.abort.signal }).catch(() => null);
+    if (this.abort.signal.aborted) throw new Stopped();
+    if (!response || response.status >= 500) throw new Refused(response?.status ?? 0, "");
+    const upload = response.ok ? await response.json() : {};
+    if (upload.status !== "pending") return null;
+    const whole = upload.parts.filter((part) => part.offset !== null && part.bytes === this.part(part.offset / PART_BYTES).size);
+    return new Map(whole.map((part) => [part.offset / PART_BYTES, part.id]));
   }
 
   part(number) {
     return this.file.slice(number * PART_BYTES, (number + 1) * PART_BYTES);
   }
 
-  async sendPart(kept, number) {
+  // `sent` when the bytes have left, `stored` when they are safe.
+  sendPart(number) {
+    let leave;
+    const sent = new Promise((resolve) => (leave = resolve));
+    const stored = this.store(number, leave);
+    // Awaited only after the next part has left; a failure until then is not unhandled.
+    stored.catch(() => {});
+    return { sent, stored };
+  }
+
+  async store(number, onSent) {
+    const { kept } = this;
     const bytes = this.part(number);
-    for (let tries = 1; ; tries += 1) {
-      const body = new FormData();
-      body.append("data", bytes, "part");
-      const onProgress = (loaded) => this.report(number, Math.min(loaded, bytes.size));
+    const onProgress = (loaded) => this.report(number, Math.min(loaded, bytes.size));
+    const options = { onProgress, onSent, signal: this.abort.signal, type: "application/octet-stream" };
+    for (let tries = 1; !kept.parts[number]; tries += 1) {
       try {
-        const part = await send(`/v1/uploads/${kept.id}/parts`, body, { onProgress, signal: this.abort.signal });
+        const part = await send(`/v1/uploads/${kept.id}/parts?offset=${number * PART_BYTES}`, bytes, options);
         kept.parts[number] = part.id;
         keep(this.mark, kept);
-        return this.report(number, bytes.size);
       } catch (error) {
+        const isThere = error.status === 409;
+        if (error instanceof Stopped || tries >= MOST_TRIES || !(isThere || error.isPassing)) throw error;
         this.report(number, 0);
-        if (error instanceof Stopped || !error.isPassing || tries >= MOST_TRIES) throw error;
         await pause(Math.min(500 * 2 ** tries, 15_000), this.abort.signal);
+        kept.parts[number] = await this.find(number);
+        keep(this.mark, kept);
       }
+    }
+    this.report(number, bytes.size);
+  }
+
+  // The id of a part that arrived although its answer did not.
+  async find(number) {
+    try {
+      return (await this.look(this.kept.id))?.get(number) ?? null;
+    } catch (error) {
+      if (error instanceof Stopped) throw error;
+      return null;
     }
   }
 

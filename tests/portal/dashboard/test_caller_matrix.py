@@ -23,7 +23,7 @@ from portal.models import (
     User,
     VirtualKey,
 )
-from portal.services import catalog, keys, teams
+from portal.services import catalog, keys, mailed_links, teams
 from portal.services.access import caller_for_user
 from portal.services.audit import Actor
 from tests.portal.dashboard.conftest import call, make_file, signed_in
@@ -32,8 +32,14 @@ MARK = "indigo"
 """Stands in the name of everything that the other team has."""
 PASSWORD = "correct horse battery"
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-UNKNOWN = {"pk": "987654", "file_id": f"file-{'A' * 24}", "request_id": "req_none", "team_id": "team-none"}
-OPEN_TO_ALL = ("docs/", "login/", "logout/", "setup/", "join/", "favicon.ico", "forgot/", "reset/", "mail/")
+UNKNOWN = {
+    "pk": "987654",
+    "file_id": f"file-{'A' * 24}",
+    "request_id": "req_none",
+    "team_id": "team-none",
+    "token": "made-up",
+}
+OPEN_TO_ALL = ("docs/", "login/", "logout/", "setup/", "join/", "favicon.ico")
 """What says nothing of any team, and what a link in a mail or an invitation opens."""
 
 
@@ -51,6 +57,8 @@ class House:
     deployment: Deployment
     account: ProviderAccount
     session: str
+    mailed: str
+    """The token of a link that confirms a new address of theirs."""
 
 
 @pytest.fixture
@@ -65,6 +73,13 @@ def house(team: Team, actor: Actor, gemini_deployment: Deployment) -> House:
     view = SavedView.objects.create(user=person, page="requests", name=f"{MARK} view", query="outcome=failed")
     signed_in(person)
     catalog.refresh()
+    links: list[str] = []
+
+    def address(token: str) -> str:
+        links.append(token)
+        return token
+
+    mailed_links.ask_for_address(actor=actor, person=person, email=f"{MARK}-new@example.com", address=address)
     session = Session.objects.filter(user=person).values_list("pk", flat=True).first()
     return House(
         theirs,
@@ -77,6 +92,7 @@ def house(team: Team, actor: Actor, gemini_deployment: Deployment) -> House:
         gemini_deployment,
         gemini_deployment.account,
         str(session),
+        links[0],
     )
 
 
@@ -94,6 +110,7 @@ FOUND: dict[str, Callable[[House], str]] = {
     "account/sessions/pk": lambda house: house.session,
     "account/passkeys/pk": lambda house: "1",
     "account/connections/pk": lambda house: "1",
+    "account/email/token": lambda house: house.mailed,
     "file_id": lambda house: house.file.pk,
     "request_id": lambda house: house.request_id,
     "team_id": lambda house: house.team.team_id,

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from files.models import ManagedFile
-from portal.dashboard import reasons, sums
+from portal.dashboard import reasons, request_filters, sums
 from portal.dashboard.request_filters import DEFAULT_RANGE, RequestFilters
 from portal.models import Team, UsageRecord, VirtualKey
 from providers import errors
@@ -71,6 +71,23 @@ def test_calls_with_a_file_are_found_and_the_file_is_named(
     assert with_file in listed
     assert without not in listed
     assert "blue secrets.pdf" in text_of(member_browser, f"/requests/{with_file}/")
+
+
+def test_text_is_found_in_names_of_keys_however_many_calls_came_later(
+    member_browser: Client, team: Team, rival: Team, key: VirtualKey, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(request_filters, "MOST_SEARCHED", 2)
+    monkeypatch.setattr(request_filters, "MOST_FAILURES", 1)
+    old = call(team, 9, key_id=key.pk, caller_name="as it was called then")
+    failed = call(team, 8, status=503, error_message="It is overloaded")
+    too_old = call(team, 7, caller_name="somebody else")
+    for number in (1, 2, 3):
+        call(team, number)
+    call(rival, 1, error_message="It is overloaded", status=503)
+    for text, wanted in (("BLUE KEY", {old}), ("overloaded", {failed}), ("somebody", set())):
+        shown = text_of(member_browser, f"/requests/?q={text}")
+        assert {one for one in (old, failed, too_old) if f"{one}/" in shown} == wanted
+        assert f"req_{rival.pk}_1/" not in shown
 
 
 def test_a_foreign_file_in_a_call_is_not_named(rival_browser: Client, rival: Team, file: ManagedFile):

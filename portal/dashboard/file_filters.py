@@ -1,0 +1,110 @@
+"""What a list of files can be narrowed to, as it stands in the address of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import QueryDict
+
+from files import services
+from files.ids import PREFIX
+from files.models import ManagedFile, ProviderFileMapping
+from providers.registry import PROVIDERS
+
+STATES = ProviderFileMapping.State
+STATE_FILTERS: dict[str, tuple[str, ...]] = {
+    "ready": (STATES.ACTIVE,),
+    "working": (STATES.PENDING, STATES.UPLOADING, STATES.PROCESSING),
+    "failed": (STATES.FAILED,),
+    "expired": (STATES.EXPIRED,),
+}
+DOCUMENTS = (
+    "application/pdf",
+    "application/msword",
+    "application/rtf",
+    "application/vnd.openxmlformats-officedocument",
+    "application/vnd.oasis.opendocument",
+)
+TEXTS = ("text/", "application/json", "application/jsonl", "application/x-ndjson", "application/xml")
+TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "image": ("Images", ("image/",)),
+    "audio": ("Audio", ("audio/",)),
+    "video": ("Video", ("video/",)),
+    "document": ("Documents", DOCUMENTS),
+    "text": ("Text and data", TEXTS),
+    "other": ("Anything else", ()),
+}
+"""By what their media types begin with; `other` is what none of them names."""
+LONGEST_NUMBER = 18
+MOST_SEARCHED = 100_000
+"""Names of older files than the newest so many are not looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFilters:
+    """Empty texts narrow nothing, and so does what nobody can have chosen."""
+
+    q: str = ""
+    state: str = ""
+    type: str = ""
+    purpose: str = ""
+    team: str = ""
+    provider: str = ""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> Self:
+        given = {field.name: query.get(field.name, "").strip().replace("\0", "") for field in fields(cls)}
+        known = {
+            "state": given["state"] in STATE_FILTERS,
+            "type": given["type"] in TYPES,
+            "purpose": given["purpose"] in services.PURPOSES,
+            "team": given["team"].isdecimal() and len(given["team"]) <= LONGEST_NUMBER,
+            "provider": given["provider"] in PROVIDERS,
+        }
+        return cls(**{name: value for name, value in given.items() if known.get(name, True)})
+
+    @property
+    def is_narrowed(self) -> bool:
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def rows(self, rows: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
+        """State and provider together ask for a copy that is in this state at this provider."""
+        if self.state or self.provider:
+            copies = ProviderFileMapping.objects.filter(file=OuterRef("pk"))
+            if self.state:
+                copies = copies.filter(state__in=STATE_FILTERS[self.state])
+            if self.provider:
+                copies = copies.filter(account__provider=self.provider)
+            rows = rows.filter(Exists(copies))
+        if self.type:
+            rows = rows.filter(_of_type(self.type))
+        if self.purpose:
+            rows = rows.filter(purpose=self.purpose)
+        if self.team:
+            rows = rows.filter(team_id=int(self.team))
+        return matching(rows, self.q) if self.q else rows
+
+
+def matching(rows: QuerySet[ManagedFile], text: str) -> QuerySet[ManagedFile]:
+    """Files whose id begins so; else those among the newest whose name holds it. Asks the database."""
+    if text.startswith(PREFIX) and (named := rows.filter(pk__startswith=text)).exists():
+        return named
+    ages = rows.prefetch_related(None).order_by("-created_at", "-pk").values_list("created_at", flat=True)
+    for oldest in ages[MOST_SEARCHED : MOST_SEARCHED + 1]:
+        rows = rows.filter(created_at__gte=oldest)
+    return rows.filter(filename__icontains=text)
+
+
+def _of_type(name: str) -> Q:
+    if name == "other":
+        return ~_begins(tuple(prefix for _, prefixes in TYPES.values() for prefix in prefixes))
+    return _begins(TYPES[name][1])
+
+
+def _begins(prefixes: tuple[str, ...]) -> Q:
+    found = Q()
+    for prefix in prefixes:
+        found |= Q(media_type__startswith=prefix)
+    return found
