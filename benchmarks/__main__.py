@@ -1,4 +1,7 @@
-"""Runs every benchmark (`make bench`), or one: `python -m benchmarks NAME`. Prints tables, writes JSON."""
+"""Runs every benchmark (`make bench`), or one with its options: `python -m benchmarks NAME [OPTION …]`.
+
+Prints tables, writes JSON.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("chat", "upload", "many_uploads", "chaos")
+NAMES = ("chat", "upload", "browser_upload", "many_uploads", "chaos", "scale")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], default=[], help="all if left out")
-    names = parser.parse_args().names or NAMES
+    parser.add_argument("name", nargs="?", choices=NAMES, help="all if left out")
+    chosen, options = parser.parse_known_args()
     failed = [
-        name for name in names if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode
+        name
+        for name in ([chosen.name] if chosen.name else NAMES)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode
     ]
     return 1 if failed else 0
 

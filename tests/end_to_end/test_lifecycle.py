@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.product import Product
+from tests.product import Product, part_of
 
 pytestmark = [
     pytest.mark.xdist_group("lifecycle"),
@@ -52,13 +52,8 @@ def eventually(check: Callable[[], bool], seconds: float = 30) -> bool:
 
 
 def commands(pids: list[int]) -> dict[str, int]:
-    """The part each process plays, by the word after manage.py."""
-    found = {}
-    for pid in pids:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"manage.py" in words:
-            found[words[words.index(b"manage.py") + 1].decode()] = pid
-    return found
+    """The part each process plays."""
+    return {part_of(pid): pid for pid in pids if is_alive(pid)}
 
 
 def test_a_first_start_needs_nothing_and_a_stop_leaves_nothing(tmp_path: Path) -> None:
