@@ -12,8 +12,8 @@ from providers import registry
 from providers.errors import RateLimited, UpstreamUnavailable
 from providers.types import HttpResponse
 
-SOON = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
-GONE = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
+SOON, GONE = timedelta(seconds=120), timedelta(days=-1)
+"""Written as a date when the test runs."""
 FORMS = [
     ({"retry-after": "12"}, 12.0),
     ({"retry-after": "0.5"}, 0.5),
@@ -32,15 +32,23 @@ FORMS = [
 @pytest.mark.parametrize(("headers", "expected"), FORMS)
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, UpstreamUnavailable)])
 def test_headers(
-    name: str, headers: dict[str, str], expected: float | None, status: int, kind: type[Exception]
+    name: str,
+    headers: dict[str, str | timedelta],
+    expected: float | None,
+    status: int,
+    kind: type[Exception],
 ):
     body = orjson.dumps({"error": {"message": "slow down", "code": status, "status": "RESOURCE_EXHAUSTED"}})
-    error = registry.PROVIDERS[name].from_error(HttpResponse(status, headers, body))
+    written = {
+        header: value if isinstance(value, str) else format_datetime(datetime.now(UTC) + value, usegmt=True)
+        for header, value in headers.items()
+    }
+    error = registry.PROVIDERS[name].from_error(HttpResponse(status, written, body))
     assert isinstance(error, kind)
     if expected is None:
         assert error.retry_after is None
     else:
-        assert error.retry_after == pytest.approx(expected, abs=5 if "GMT" in str(headers) else 0)
+        assert error.retry_after == pytest.approx(expected, abs=5 if SOON in headers.values() else 0)
 
 
 @pytest.mark.parametrize("name", ["gemini", "vertex_ai"])
