@@ -31,123 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 MASTER = "sk-master-of-the-benchmark-0123456789"
-LISTS_MS, SUMS_MS = 150, 250
 KEY_OF_TEAM = "sk-key-of-one-team-0123456789"
-
-PAGES = {
-    "overview": ("/", SUMS_MS),
-    "usage by team": ("/usage/?by=team", SUMS_MS),
-    "usage by model": ("/usage/?by=model", SUMS_MS),
-    "usage by key": ("/usage/?by=key", SUMS_MS),
-    "usage by person": ("/usage/?by=user", SUMS_MS),
-    "usage by provider": ("/usage/?by=provider", SUMS_MS),
-    "usage by endpoint": ("/usage/?by=endpoint", SUMS_MS),
-    "usage by tag": ("/usage/?by=tag", SUMS_MS),
-    "usage, last month": ("/usage/?by=key&month={last_month}", SUMS_MS),
-    "usage of a key": ("/usage/?key={key}", SUMS_MS),
-    "usage of a person": ("/usage/?user={user}&by=model", SUMS_MS),
-    "usage of a model by key": ("/usage/?model=model-007&by=key", SUMS_MS),
-    "requests": ("/requests/", LISTS_MS),
-    "requests, 30 days": ("/requests/?range=30d", LISTS_MS),
-    "requests, hour": ("/requests/?range=1h", LISTS_MS),
-    "requests, page 2": ("/requests/?range=30d&after={after}", LISTS_MS),
-    "requests, failed": ("/requests/?range=30d&outcome=failed", LISTS_MS),
-    "requests, caller left": ("/requests/?range=30d&outcome=left", LISTS_MS),
-    "requests, server": ("/requests/?range=7d&outcome=server", LISTS_MS),
-    "requests, slow": ("/requests/?range=30d&slower=10s", LISTS_MS),
-    "requests, slowest": ("/requests/?range=30d&slower=60s", LISTS_MS),
-    "requests, dear": ("/requests/?range=30d&dearer=0.1", LISTS_MS),
-    "requests, dearest": ("/requests/?range=30d&dearer=1", LISTS_MS),
-    "requests of a team": ("/requests/?range=30d&team={team}", LISTS_MS),
-    "requests of a busy key": ("/requests/?range=30d&key={key}", LISTS_MS),
-    "requests of a quiet key": ("/requests/?range=30d&key={quiet_key}", LISTS_MS),
-    "requests of a model": ("/requests/?range=30d&model=model-007", LISTS_MS),
-    "requests of no model": ("/requests/?range=30d&model=nothing", LISTS_MS),
-    "requests of a model, failed": ("/requests/?range=30d&model=model-007&outcome=failed", LISTS_MS),
-    "requests of no provider": ("/requests/?range=30d&provider=vertex_ai", LISTS_MS),
-    "requests, embeddings": ("/requests/?range=30d&endpoint=/v1/embeddings", LISTS_MS),
-    "requests with an error": ("/requests/?range=30d&code=upstream_unavailable", LISTS_MS),
-    "requests with no error": ("/requests/?range=30d&code=nothing", LISTS_MS),
-    "requests with a file": ("/requests/?range=30d&file={file}", LISTS_MS),
-    "requests by id": ("/requests/?q=req_77", LISTS_MS),
-    "requests by text of errors": ("/requests/?range=30d&q=overloaded", LISTS_MS),
-    "requests by caller": ("/requests/?range=30d&q=service+000007", LISTS_MS),
-    "requests by nothing": ("/requests/?range=30d&q=nothing+like+this", LISTS_MS),
-    "one request": ("/requests/req_77/", LISTS_MS),
-    "keys": ("/keys/", LISTS_MS),
-    "keys by name": ("/keys/?q=service+0000", LISTS_MS),
-    "keys by no name": ("/keys/?q=nothing", LISTS_MS),
-    "one key": ("/keys/{key}/", LISTS_MS),
-    "new key": ("/keys/new/", LISTS_MS),
-    "files": ("/files/", LISTS_MS),
-    "files by name": ("/files/?q=report+77+of", LISTS_MS),
-    "files by no name": ("/files/?q=nothing", LISTS_MS),
-    "files that failed": ("/files/?state=failed", LISTS_MS),
-    "files that expired": ("/files/?state=expired", LISTS_MS),
-    "files of a purpose": ("/files/?purpose=batch", LISTS_MS),
-    "files of no purpose": ("/files/?purpose=evals", LISTS_MS),
-    "one file": ("/files/{file}/", LISTS_MS),
-    "playground": ("/playground/", LISTS_MS),
-    "models": ("/models/", LISTS_MS),
-    "models by name": ("/models/?q=model-0", LISTS_MS),
-    "providers": ("/providers/", LISTS_MS),
-    "teams": ("/teams/", LISTS_MS),
-    "people": ("/people/", LISTS_MS),
-    "people by name": ("/people/?q=person+77", LISTS_MS),
-    "audit": ("/audit/", LISTS_MS),
-    "audit by text": ("/audit/?q=nothing", LISTS_MS),
-    "jobs": ("/jobs/", LISTS_MS),
-    "search": ("/search/?q=77", LISTS_MS),
-    "search for nothing": ("/search/?q=nothing+like", LISTS_MS),
-}
-"""name → address and goal in ms"""
-CALLS = {
-    "GET /v1/models": ("/v1/models", LISTS_MS),
-    "GET /v1/files?limit=100": ("/v1/files?limit=100", LISTS_MS),
-    "GET /v1/files, later": ("/v1/files?limit=100&after={file}", LISTS_MS),
-    "GET /v1/files, purpose": ("/v1/files?limit=100&purpose=evals", LISTS_MS),
-    "/key/list": ("/key/list", LISTS_MS),
-    "/key/list, last page": ("/key/list?page={last_key_page}&size=100&return_full_object=true", LISTS_MS),
-    "/key/list, by name": ("/key/list?search=nothing", LISTS_MS),
-    "/key/list, of a team": ("/key/list?team_id=team-007&return_full_object=true&size=100", LISTS_MS),
-    "/key/aliases": ("/key/aliases", LISTS_MS),
-    "/team/list": ("/team/list", LISTS_MS),
-    "/v2/team/list": ("/v2/team/list", LISTS_MS),
-    "/team/info": ("/team/info?team_id=team-007", LISTS_MS),
-    "/user/list": ("/user/list", LISTS_MS),
-    "/user/list, by name": ("/user/list?search=nothing", LISTS_MS),
-    "/user/info": ("/user/info?user_id=user-0007", LISTS_MS),
-    "/budget/list": ("/budget/list", LISTS_MS),
-    "/tag/list": ("/tag/list", LISTS_MS),
-    "/v2/model/info": ("/v2/model/info", LISTS_MS),
-    "/model/info": ("/model/info", LISTS_MS),
-    "/model_group/info": ("/model_group/info", LISTS_MS),
-    "/spend/logs?limit=100": ("/spend/logs?limit=100", LISTS_MS),
-    "/spend/logs, of a key": ("/spend/logs?limit=100&api_key={digest}", LISTS_MS),
-    "/spend/logs, of a person": ("/spend/logs?limit=100&user_id=user-0007", LISTS_MS),
-    "/spend/logs, of no model": ("/spend/logs?limit=100&model=nothing", LISTS_MS),
-    "/spend/logs, failed": ("/spend/logs?limit=100&status_filter=failure", LISTS_MS),
-    "/spend/logs, dear": ("/spend/logs?limit=100&min_spend=2", LISTS_MS),
-    "/spend/logs, by day": ("/spend/logs?summarize=true", LISTS_MS),
-    "/spend/logs/v2": ("/spend/logs/v2", LISTS_MS),
-    "/spend/logs/v2, of a team": ("/spend/logs/v2?team_id=team-007", LISTS_MS),
-    "/spend/logs/v2, of no model": ("/spend/logs/v2?model=nothing", LISTS_MS),
-    "/spend/keys": ("/spend/keys", LISTS_MS),
-    "/spend/users": ("/spend/users", LISTS_MS),
-    "/spend/tags": ("/spend/tags", LISTS_MS),
-    "/global/spend": ("/global/spend", LISTS_MS),
-    "/global/spend/keys": ("/global/spend/keys", LISTS_MS),
-    "/global/spend/teams": ("/global/spend/teams", LISTS_MS),
-    "/global/spend/models": ("/global/spend/models", LISTS_MS),
-    "/global/spend/provider": ("/global/spend/provider", LISTS_MS),
-    "/global/spend/report by team": ("/global/spend/report?page=1", LISTS_MS),
-    "/global/spend/report by key": ("/global/spend/report?group_by=api_key&page=1", LISTS_MS),
-    "/global/spend/report by person": ("/global/spend/report?group_by=internal_user&page=1", LISTS_MS),
-    "/user/daily/activity": ("/user/daily/activity", LISTS_MS),
-    "/team/daily/activity": ("/team/daily/activity", LISTS_MS),
-    "/team/daily/activity of one": ("/team/daily/activity?team_ids=team-007", LISTS_MS),
-    "/tag/daily/activity": ("/tag/daily/activity", LISTS_MS),
-}
 
 
 class Meter:
@@ -211,29 +95,6 @@ def measure(ask: Callable[[], tuple[int, int]], runs: int, meter: Meter) -> dict
     }
 
 
-def places(count_of_keys: int) -> dict[str, Any]:
-    """What the addresses refer to."""
-    from benchmarks.scale_data import file_id
-    from portal.dashboard.paging import _cursor
-    from portal.models import Team, UsageRecord, VirtualKey
-
-    busy = VirtualKey.objects.filter(deleted_at=None, name="service 000007").get()
-    last = VirtualKey.objects.order_by("-pk")[0]
-    middle = UsageRecord.objects.order_by("-started_at", "-pk")[1_000]
-    month = datetime.now(UTC).replace(day=1).timestamp() - 86_400
-    return {
-        "key": busy.pk,
-        "digest": busy.digest,
-        "user": busy.user_id,
-        "quiet_key": last.pk,
-        "team": Team.objects.get(team_id="team-007").pk,
-        "file": file_id(700),
-        "after": _cursor(middle, "started_at").replace("+", "%2B"),
-        "last_key_page": max(1, count_of_keys // 100),
-        "last_month": datetime.fromtimestamp(month, UTC).strftime("%Y-%m"),
-    }
-
-
 def browsers() -> dict[str, Any]:
     from django.test import Client
 
@@ -249,7 +110,7 @@ def browsers() -> dict[str, Any]:
     Membership.objects.get_or_create(team=team, user=people["member"], defaults={"role": "admin"})
     found = {}
     for name, person in people.items():
-        browser = Client(headers={"host": "127.0.0.1"})
+        browser = Client(headers={"host": "127.0.0.1"}, raise_request_exception=False)
         browser.force_login(person)
         found[name] = browser
     return found
@@ -274,6 +135,7 @@ def key_of_the_team() -> str:
 def measure_all(arguments: argparse.Namespace, meter: Meter) -> list[dict[str, Any]]:
     import httpx
 
+    from benchmarks.scale_places import CALLS, PAGES, places
     from portal.asgi import application
     from portal.services import catalog
 

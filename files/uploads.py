@@ -102,9 +102,9 @@ def check_open(upload: Upload, coming: int = 1, offset: int | None = None) -> No
     if upload.lease_until is not None and upload.lease_until > now:
         raise Conflict("This upload is being completed.", code="upload_not_pending")
     if offset is not None and not 0 <= offset < upload.size:
-        raise InvalidRequest("offset must lie inside the file.", param="offset")
+        raise InvalidRequest("Upload-Offset must lie inside the file.", param="Upload-Offset")
     if offset is not None and upload.parts.filter(offset=offset).exists():
-        raise Conflict("The part that begins there has arrived already.", param="offset", code="part_exists")
+        raise Conflict("That part is here already.", param="Upload-Offset", code="part_exists")
     held: int = upload.parts.aggregate(size=Sum("size", default=0))["size"]
     if held + coming > upload.size:
         raise InvalidRequest(

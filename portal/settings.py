@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "portal.dashboard.compressing.CompressedPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -224,8 +225,8 @@ CSRF_COOKIE_SECURE = SECURE_COOKIES
 CSRF_COOKIE_HTTPONLY = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# django-allauth: second steps, passkeys and the identity provider. People never sign themselves up, and e-mail
-# is ours (portal.services.mailed_links), so its own tables of addresses stay empty.
+# django-allauth: second steps, passkeys and the identity provider. People never sign themselves up, and
+# e-mail is ours (portal.services.mailed_links), so its own tables of addresses stay empty.
 ACCOUNT_ADAPTER = "portal.dashboard.allauth_hooks.AccountHooks"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

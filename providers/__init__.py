@@ -9,21 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from providers.client import (
-        acompletion,
+    from providers.client.chat import acompletion, completion
+    from providers.client.embeddings import aembedding, embedding
+    from providers.client.files import (
         acreate_file,
         adelete_file,
-        aembedding,
         afile_content,
         afile_delete,
         afile_list,
         afile_retrieve,
         alist_files,
         aretrieve_file,
-        completion,
         create_file,
         delete_file,
-        embedding,
         file_content,
         file_delete,
         file_list,
@@ -58,13 +56,16 @@ __all__ = [
     "retrieve_file",
 ]
 
-_ERRORS = frozenset({"JSONSchemaValidationError", "PorticoError"})
+_PLACES = ("errors", "client.chat", "client.embeddings", "client.files")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("providers.errors" if name in _ERRORS else "providers.client"), name)
+    if name in __all__:
+        for place in _PLACES:
+            module = import_module(f"{__name__}.{place}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,12 @@ from typing import Any
 
 from django.http import QueryDict
 
-from portal.api import fields
+from portal.api import fields, named
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, limits_shown
 from portal.api.management import LIST, Ask, gets, posts
 from portal.models import Budget
 from portal.services import budgets
-from providers.errors import NotFound
 
 FIELDS: Mapping[str, Field] = {
     "budget_id": fields.text("Made if left out.", 64),
@@ -32,13 +31,13 @@ def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
 
 def update(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Changes a budget, and with it every key and member that shares it."""
-    budget = _budget(values.pop("budget_id"))
+    budget = named.budget(values.pop("budget_id"))
     return _shown(budgets.update_budget(actor=ask.actor, budget=budget, **values))
 
 
 def delete(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Forgets a budget; keys and members keep the figures they have."""
-    budget = _budget(values.get("budget_id") or values.get("id") or "")
+    budget = named.budget(values.get("budget_id") or values.get("id") or "")
     shown = _shown(budget)
     budgets.delete_budget(actor=ask.actor, budget=budget)
     return shown
@@ -56,7 +55,7 @@ def list_budgets(ask: Ask, query: QueryDict) -> list[dict[str, Any]]:
 
 def settings(ask: Ask, query: QueryDict) -> list[dict[str, Any]]:
     """The fields of a budget with what they mean, for forms."""
-    budget = _budget(query.get("budget_id", ""))
+    budget = named.budget(query.get("budget_id", ""))
     shown = _shown(budget)
     return [
         {
@@ -80,13 +79,6 @@ def _shown(budget: Budget) -> dict[str, Any]:
         "created_at": fields.stamp(budget.created_at),
         "updated_at": fields.stamp(budget.updated_at),
     }
-
-
-def _budget(budget_id: str) -> Budget:
-    budget = Budget.objects.filter(budget_id=budget_id).first()
-    if budget is None:
-        raise NotFound("There is no such budget.", param="budget_id", code="budget_not_found")
-    return budget
 
 
 New = posts(new, permission="budgets.change", summary="Make a budget", fields=FIELDS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from portal.api import named
 from portal.api.limits_fields import limits_shown
 from portal.api.management import Ask
-from portal.models import Budget, Membership, Team, User
+from portal.models import Membership, Team, User
 from portal.services import budgets, people, teams
 from providers.errors import InvalidRequest, NotFound
 
@@ -23,7 +24,7 @@ SHOWN_ROLES: Mapping[str, str] = {Membership.Role.MEMBER: "user"}
 
 def enrol(ask: Ask, team: Team, item: Mapping[str, Any], shared: Mapping[str, Any]) -> Membership:
     """Takes in whom `item` names; admins may name people who do not exist yet."""
-    user = named(item)
+    user = person_in(item)
     if user is None:
         ask.require("people.change")
         email = str(item.get("user_email") or "")
@@ -41,20 +42,13 @@ def set_member(
     if "budget_duration" in shared:
         figures["budget_duration"] = shared["budget_duration"]
     limits = {name: shared[name] for name in ("rpm_limit", "tpm_limit") if name in shared}
-    budget = _budget(shared["budget_id"]) if shared.get("budget_id") else None
+    budget = named.budget(shared["budget_id"]) if shared.get("budget_id") else None
     return teams.set_member(
         actor=ask.actor, team=team, user=user, role=role, options=limits, figures=figures, budget=budget
     )
 
 
-def _budget(budget_id: str) -> Budget:
-    budget = Budget.objects.filter(budget_id=budget_id).first()
-    if budget is None:
-        raise NotFound("There is no such budget.", param="budget_id", code="budget_not_found")
-    return budget
-
-
-def named(item: Mapping[str, Any]) -> User | None:
+def person_in(item: Mapping[str, Any]) -> User | None:
     if item.get("user_id"):
         return User.objects.filter(user_id=str(item["user_id"])).first()
     if item.get("user_email"):
@@ -63,7 +57,7 @@ def named(item: Mapping[str, Any]) -> User | None:
 
 
 def find_member(team: Team, values: Mapping[str, Any]) -> Membership:
-    user = named(values)
+    user = person_in(values)
     found = Membership.objects.filter(team=team, user=user).select_related("user", "team").first()
     if found is None:
         raise NotFound("The team has no such member.", param="user_id", code="member_not_found")

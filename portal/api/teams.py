@@ -8,14 +8,14 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from portal.api import enrolment, fields, keys
+from portal.api import enrolment, fields, key_fields, key_rows, named
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
 from portal.api.management import LIST, Ask, gets, posts
 from portal.api.schema import Schema
 from portal.models import Membership, Team, VirtualKey
 from portal.services import budgets, file_rules, teams
-from providers.errors import InvalidRequest, NotFound
+from providers.errors import InvalidRequest
 
 MEMBERS = {
     "team_member_budget": "max_budget",
@@ -137,7 +137,7 @@ def info(ask: Ask, query: QueryDict) -> dict[str, Any]:
     return {
         "team_id": team.team_id,
         "team_info": shown_all([team])[0],
-        "keys": keys.shown_all(list(rows[:MOST_KEYS])) if may_see_keys else [],
+        "keys": key_rows.shown_all(list(rows[:MOST_KEYS])) if may_see_keys else [],
         "team_memberships": enrolment.shown(memberships) if may_see_keys else [],
     }
 
@@ -235,9 +235,7 @@ def shown_all(rows: Sequence[Team]) -> list[dict[str, Any]]:
 
 
 def find(ask: Ask, team_id: str, action: str) -> Team:
-    team = Team.objects.visible_to(ask.caller).filter(team_id=team_id).first()
-    if team is None:
-        raise NotFound("There is no such team.", param="team_id", code="team_not_found")
+    team = named.team(ask, team_id)
     ask.require(action, team)
     return team
 
@@ -253,7 +251,7 @@ def _filtered(ask: Ask, query: QueryDict) -> QuerySet[Team]:
 
 def _models(values: Mapping[str, Any]) -> list[str] | None:
     models = values.get("models")
-    return [] if models and keys.NO_MODELS & {*models} else models
+    return [] if models and key_fields.NO_MODELS & {*models} else models
 
 
 def _options(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from providers.errors import InvalidRequest, TooLarge
 
 DATA_FIELD = "data"
 PLAIN = "application/octet-stream"
+OFFSET_HEADER = "upload-offset"
+"""Where a part belongs; named as in https://datatracker.ietf.org/doc/draft-ietf-httpbis-resumable-upload/"""
 LONGEST_OFFSET = 15
 FORM_FIELDS = ("purpose", "target_model_names", "target_storage", "model", "custom_llm_provider")
 
@@ -85,8 +87,9 @@ class UploadParts(AsyncAPIView):
         tags=["Uploads"],
         parameters=[
             OpenApiParameter(
-                "offset",
+                "Upload-Offset",
                 OpenApiTypes.INT,
+                OpenApiParameter.HEADER,
                 description="Where the part belongs in the file. `409 part_exists` when it is here already.",
             )
         ],
@@ -284,9 +287,9 @@ async def _take(ingest: storage.Ingest, data: bytes) -> None:
 
 
 def _offset(request: ApiRequest) -> int | None:
-    written = request.GET.get("offset", "")
+    written = request.lower_headers.get(OFFSET_HEADER, "").strip()
     if not written:
         return None
     if not written.isascii() or not written.isdigit() or len(written) > LONGEST_OFFSET:
-        raise InvalidRequest("offset must be a whole number of bytes.", param="offset")
+        raise InvalidRequest("Upload-Offset must be a whole number of bytes.", param="Upload-Offset")
     return int(written)

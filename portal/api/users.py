@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
-from portal.api import enrolment, fields, keys, teams
+from portal.api import enrolment, fields, key_fields, key_rows, teams
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
 from portal.api.management import Ask, gets, posts
@@ -124,7 +124,7 @@ def info(ask: Ask, query: QueryDict) -> dict[str, Any]:
     return {
         "user_id": person.user_id,
         "user_info": shown_all([person])[0],
-        "keys": keys.shown_all(list(rows.select_related("team", "user", "budget")[:MOST_KEYS])),
+        "keys": key_rows.shown_all(list(rows.select_related("team", "user", "budget")[:MOST_KEYS])),
         "teams": teams.shown_all(list(joined.filter(pk__in=_visible(ask)))),
     }
 
@@ -195,7 +195,7 @@ def _changes(values: Mapping[str, Any]) -> dict[str, Any]:
         found["role"] = _role(values["user_role"])
     if "models" in values:
         models = values["models"] or []
-        found["allowed_models"] = [] if keys.NO_MODELS & {*models} else models
+        found["allowed_models"] = [] if key_fields.NO_MODELS & {*models} else models
     if "metadata" in values:
         found["metadata"] = values["metadata"]
     return found

@@ -142,9 +142,10 @@ def _give_back(tickets: Sequence[Ticket], row: UsageRow) -> None:
 
 
 def tags_of(caller: Caller, body: Mapping[str, Any]) -> list[str]:
-    """The key's and the team's, and those of `tags` (where headers put theirs) and `metadata.tags`."""
-    metadata = body.get("metadata")
-    said = (body.get("tags"), metadata.get("tags") if isinstance(metadata, dict) else None)
+    """The key's and the team's, and those of `tags` (where headers put theirs), `metadata.tags` and
+    `litellm_metadata.tags`."""
+    holders = (body, body.get("metadata"), body.get("litellm_metadata"))
+    said = [holder.get("tags") for holder in holders if isinstance(holder, Mapping)]
     own = [
         tag[:128] for tags in said if isinstance(tags, list) for tag in tags if isinstance(tag, str) and tag
     ]

@@ -48,9 +48,9 @@ def without_bounds(body: Json) -> Json:
     """The body as providers may see it: `metadata.tags`, LiteLLM's other place for tags, is not theirs."""
     metadata = body.get("metadata")
     has_tags = isinstance(metadata, dict) and isinstance(metadata.get("tags"), list)
-    if not has_tags and OURS.isdisjoint(body):
+    if not has_tags and OURS.isdisjoint(body) and LITELLMS.isdisjoint(body):
         return body
-    rest = {name: value for name, value in body.items() if name not in OURS}
+    rest = {name: value for name, value in body.items() if name not in OURS and name not in LITELLMS}
     if has_tags:
         rest["metadata"] = {name: value for name, value in rest["metadata"].items() if name != "tags"}
         if not rest["metadata"]:
@@ -130,3 +130,5 @@ HEADERS: Final[Mapping[str, tuple[str, Read]]] = {
 }
 OURS: Final = frozenset(field for field, _ in HEADERS.values())
 """Fields of a body that no provider is sent."""
+LITELLMS: Final = frozenset({"litellm_call_id", "litellm_metadata", "litellm_session_id", "litellm_trace_id"})
+"""Words for LiteLLM's own books; of these only `litellm_metadata.tags` means something here."""

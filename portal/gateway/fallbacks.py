@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from portal.gateway import attempts, routing
 from portal.gateway.attempts import Call, Send
 from portal.gateway.bodies import header_safe
+from portal.rest import metrics
 from portal.services import catalog, fallbacks
 from portal.services.access import Caller
 from portal.services.catalog import ModelEntry, SettingsEntry
@@ -189,11 +190,15 @@ async def _ask_others(
         try:
             following = await _moved(call, entry, target, prepare)
             may_refuse = guide.refusal_is_error(entry)
-            return await attempts.ask(replace(following, refusal_is_error=may_refuse), send)
+            answer = await attempts.ask(replace(following, refusal_is_error=may_refuse), send)
         except PorticoError as error:
+            metrics.fallbacks.labels("no").inc()
             failed, why = entry.name, error.code
             if not settlement.is_admission_refused:
                 waiting.extend(guide.following(entry, error))
+        else:
+            metrics.fallbacks.labels("yes").inc()
+            return answer
     if settlement.fallbacks:
         settlement.notes.append(f"{failed} failed: {why}")
         settlement.headers.pop("x-portico-fallback-model", None)

@@ -18,6 +18,7 @@ from files import resolve
 from portal.gateway import admission
 from portal.gateway.attempts import Call
 from portal.gateway.keeping import Keeper
+from portal.rest import metrics
 from portal.services import kept_answers
 from portal.services.catalog import ModelEntry
 from portal.services.kept_answers import answers
@@ -116,6 +117,7 @@ async def look(
         found = found if age <= wishes.oldest else None
     settlement.headers["x-litellm-cache-key"] = key
     settlement.headers["x-portico-cache"] = "miss" if found is None else "hit"
+    metrics.kept_answers.labels("no" if found is None else "yes").inc()
     if found is not None:
         await admission.count(call.caller, call.entry, call.body, len(call.references), settlement)
         return call, found.answer

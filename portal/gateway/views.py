@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -25,7 +27,16 @@ from portal.gateway.schema import (
 from portal.rest.answers import event_stream, json_answer
 from portal.rest.request import ApiRequest
 from portal.rest.views import ANY_CALLER, AsyncAPIView
+from portal.services.access import Caller
 from providers.types import Json
+
+
+class Serve(Protocol):
+    """One call from its body to its answer."""
+
+    async def __call__(
+        self, *, caller: Caller, body: Json, request_id: str, endpoint: str
+    ) -> Answer | StreamAnswer: ...
 
 
 class ChatCompletions(AsyncAPIView):
@@ -49,14 +60,7 @@ class ChatCompletions(AsyncAPIView):
         },
     )
     async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
-        return _shown(
-            await chat(
-                caller=request.caller,
-                body=_body(request, model),
-                request_id=request.request_id,
-                endpoint="/v1/chat/completions",
-            )
-        )
+        return await _answered(chat, "/v1/chat/completions", request, model)
 
 
 class Completions(AsyncAPIView):
@@ -77,14 +81,7 @@ class Completions(AsyncAPIView):
         },
     )
     async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
-        return _shown(
-            await complete(
-                caller=request.caller,
-                body=_body(request, model),
-                request_id=request.request_id,
-                endpoint="/v1/completions",
-            )
-        )
+        return await _answered(complete, "/v1/completions", request, model)
 
 
 class Embeddings(AsyncAPIView):
@@ -100,14 +97,7 @@ class Embeddings(AsyncAPIView):
         responses={200: EMBEDDING_ANSWER, "4XX": ERROR, "5XX": ERROR},
     )
     async def post(self, request: ApiRequest, model: str | None = None) -> HttpResponseBase:
-        return _shown(
-            await embed(
-                caller=request.caller,
-                body=_body(request, model),
-                request_id=request.request_id,
-                endpoint="/v1/embeddings",
-            )
-        )
+        return await _answered(embed, "/v1/embeddings", request, model)
 
 
 class TokenCounter(AsyncAPIView):
@@ -123,23 +113,20 @@ class TokenCounter(AsyncAPIView):
         responses={200: COUNT_ANSWER, "4XX": ERROR, "5XX": ERROR},
     )
     async def post(self, request: ApiRequest) -> HttpResponseBase:
-        return _shown(
-            await count_tokens(
-                caller=request.caller,
-                body=with_headers(request.json(), request.lower_headers),
-                request_id=request.request_id,
-                endpoint="/utils/token_counter",
-            )
-        )
+        return await _answered(count_tokens, "/utils/token_counter", request)
 
 
-def _body(request: ApiRequest, model: str | None) -> Json:
-    """The request's body; a model in the address counts more than one in the body."""
+async def _answered(
+    serve: Serve, endpoint: str, request: ApiRequest, model: str | None = None
+) -> HttpResponseBase:
+    """A model in the address counts more than one in the body."""
     body = with_headers(request.json(), request.lower_headers)
-    return body if model is None else {**body, "model": model}
-
-
-def _shown(answer: Answer | StreamAnswer) -> HttpResponseBase:
+    answer = await serve(
+        caller=request.caller,
+        body=body if model is None else {**body, "model": model},
+        request_id=request.request_id,
+        endpoint=endpoint,
+    )
     if isinstance(answer, StreamAnswer):
         return event_stream(answer.events, answer.headers)
     return json_answer(answer.body, headers=answer.headers)

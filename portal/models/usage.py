@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from portal.models.sums import CallSums, FullSums
+
 if TYPE_CHECKING:
     from portal.models.reader import TeamReader
 
@@ -112,11 +114,10 @@ class UsageFile(models.Model):
         return f"{self.file_id} in {self.call_id}"
 
 
-class UsageHour(models.Model):
+class UsageHour(FullSums):
     """What the ledger's rows of one hour add up to; written in the same transaction as they are.
 
-    0 and the empty text stand for none, so that the unique constraint holds them together. `cost` leaves
-    out `unpriced` calls.
+    0 and the empty text stand for none, so that the unique constraint holds them together.
     """
 
     hour = models.DateTimeField()
@@ -127,15 +128,6 @@ class UsageHour(models.Model):
     provider = models.CharField(max_length=32, blank=True)
     provider_model = models.CharField(max_length=300, blank=True)
     endpoint = models.CharField(max_length=64, blank=True)
-    calls = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    unpriced = models.BigIntegerField(default=0)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cached_tokens = models.BigIntegerField(default=0)
-    reasoning_tokens = models.BigIntegerField(default=0)
-    duration_ms = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
         ordering = ("-hour",)
@@ -164,16 +156,11 @@ class UsageHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H}h {self.model}"
 
 
-class TagHour(models.Model):
+class TagHour(CallSums):
     """The same by tag: a call with two tags counts in both."""
 
     hour = models.DateTimeField()
     tag = models.CharField(max_length=128)
-    calls = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
         ordering = ("-hour",)

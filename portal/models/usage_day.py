@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
+from portal.models.sums import FullSums, PricedSums
 
-class UsageDay(models.Model):
+
+class UsageDay(FullSums):
     """What the calls that began on one UTC day add up to, without keys and people, so that the rows stay few;
     written in the same transaction as they are.
 
@@ -18,15 +20,6 @@ class UsageDay(models.Model):
     provider = models.CharField(max_length=32, blank=True)
     provider_model = models.CharField(max_length=300, blank=True)
     endpoint = models.CharField(max_length=64, blank=True)
-    calls = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    unpriced = models.BigIntegerField(default=0)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cached_tokens = models.BigIntegerField(default=0)
-    reasoning_tokens = models.BigIntegerField(default=0)
-    duration_ms = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
         ordering = ("-day",)
@@ -42,7 +35,7 @@ class UsageDay(models.Model):
         return f"{self.day} {self.model}"
 
 
-class UsageKeyDay(models.Model):
+class UsageKeyDay(FullSums):
     """The same by key and person, without provider and endpoint."""
 
     day = models.DateField()
@@ -50,15 +43,6 @@ class UsageKeyDay(models.Model):
     key_number = models.BigIntegerField(default=0)
     user_number = models.BigIntegerField(default=0)
     model = models.CharField(max_length=200, blank=True)
-    calls = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    unpriced = models.BigIntegerField(default=0)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cached_tokens = models.BigIntegerField(default=0)
-    reasoning_tokens = models.BigIntegerField(default=0)
-    duration_ms = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
         ordering = ("-day",)
@@ -78,7 +62,7 @@ class UsageKeyDay(models.Model):
         return f"{self.day} key {self.key_number}"
 
 
-class UsageKeyMonth(models.Model):
+class UsageKeyMonth(PricedSums):
     """A whole month by key and person: a month's dearest keys are found here among a hundred thousand.
 
     `month` is its first day.
@@ -88,13 +72,6 @@ class UsageKeyMonth(models.Model):
     team_number = models.BigIntegerField(default=0)
     key_number = models.BigIntegerField(default=0)
     user_number = models.BigIntegerField(default=0)
-    calls = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    unpriced = models.BigIntegerField(default=0)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cached_tokens = models.BigIntegerField(default=0)
-    cost = models.DecimalField(max_digits=20, decimal_places=12, default=0)
 
     class Meta:
         ordering = ("-month",)

@@ -33,6 +33,14 @@ retries = Counter(
     "Repeats of calls that failed, by whether the retry budget allowed them.",
     ("allowed",),
 )
+fallbacks = Counter(
+    "portico_fallbacks",
+    "Other models that were asked when one failed, by whether they answered.",
+    ("answered",),
+)
+kept_answers = Counter(
+    "portico_kept_answers", "Calls that looked for a kept answer, by whether there was one.", ("found",)
+)
 
 _counters: dict[tuple[str, str, int], Counter] = {}
 _histograms: dict[str, Histogram] = {}

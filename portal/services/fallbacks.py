@@ -117,6 +117,43 @@ def set_fallbacks(*, actor: Actor, model: Model, lists: Mapping[Kind, Sequence[s
         Revision.advance()
 
 
+def rename(before: str, after: str) -> None:
+    """Lets the rules follow a model that is called something else. Call it inside a transaction, whose
+    Revision moves on as well."""
+    row = Settings.objects.select_for_update().filter(pk=1).first()
+    if row is None:
+        return
+    litellm, router = (_renamed(section, before, after) for section in (row.litellm, row.router))
+    if (litellm, router) != (row.litellm, row.router):
+        row.litellm, row.router = litellm, router
+        row.save(update_fields=["litellm", "router", "updated_at"])
+
+
+def _renamed(section: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    """A section of the settings in which rules and targets name the model anew."""
+
+    def target(written: Any) -> Any:
+        if name_of(written) != before:
+            return written
+        return after if isinstance(written, str) else {**written, "model": after}
+
+    def rule(written: Any) -> Any:
+        if not isinstance(written, Mapping):
+            return written
+        return {
+            after if name == before else name: [target(each) for each in found]
+            if isinstance(found, list)
+            else found
+            for name, found in written.items()
+        }
+
+    found = dict(section)
+    for name, change in (*((kind, rule) for kind in KINDS), (DEFAULTS, target)):
+        if isinstance(found.get(name), list):
+            found[name] = [change(each) for each in found[name]]
+    return found
+
+
 def _check(kind: Kind, names: Sequence[str], model: str) -> None:
     if len(names) > LONGEST_LIST:
         raise InvalidRequest(f"At most {LONGEST_LIST} models may stand in a list.", param=kind)

@@ -15,6 +15,7 @@ from providers.errors import InvalidRequest
 
 NO_MODELS = frozenset({"all-team-models", "all-proxy-models"})
 """LiteLLM's words for no narrowing."""
+YES = frozenset({True, "t", "true", "True"})
 COUNTS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
 
 
@@ -33,12 +34,14 @@ def take_over(*, actor: Actor, row: Mapping[str, Any]) -> VirtualKey:
         sha256=token,
         hint=str(read.get("key_name") or "")[:16],
         allowed_models=[] if NO_MODELS & {*models} else models,
-        expires_at=_moment(read.get("expires")),
+        expires_at=_moment(read.get("expires"), "expires"),
         user=_user(read.get("user_id")),
         metadata=read.get("metadata") or {},
         options=_options(read),
         figures=_figures(read),
-        is_blocked=read.get("blocked") in {True, "t", "true", "True"},
+        is_blocked=read.get("blocked") in YES,
+        rotation_interval=str(read.get("rotation_interval") or "") if read.get("auto_rotate") in YES else "",
+        rotate_at=_moment(read.get("key_rotation_at"), "key_rotation_at"),
         spend=budgets.money(read.get("spend"), "spend") or Decimal(0),
     )
 
@@ -88,11 +91,12 @@ def _user(user_id: Any) -> User | None:
     return User.objects.filter(user_id=str(user_id)).first() if user_id else None
 
 
-def _moment(written: Any) -> datetime | None:
+def _moment(written: Any, column: str) -> datetime | None:
     if not written:
         return None
     try:
         found = datetime.fromisoformat(str(written))
     except ValueError:
-        raise InvalidRequest(f"`expires` is not a moment: {str(written)[:40]!r}.", param="expires") from None
+        told = f"`{column}` is not a moment: {str(written)[:40]!r}."
+        raise InvalidRequest(told, param=column) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

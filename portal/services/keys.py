@@ -57,7 +57,10 @@ class KeyFacts(TypedDict, total=False):
 
 
 class NewKeyFacts(KeyFacts, total=False):
+    """`rotate_at`: when the first new value is due, if not one interval from now."""
+
     is_blocked: bool
+    rotate_at: datetime | None
     spend: Decimal
 
 
@@ -234,6 +237,8 @@ def _save_new(actor: Actor, row: VirtualKey, facts: NewKeyFacts) -> None:
     row.created_by = actor.label
     figures = _take_budget(row, facts)
     _take_rotation(row, facts)
+    if row.rotation_interval and (due := facts.get("rotate_at")):
+        row.rotate_at = due
     with transaction.atomic():
         row.revision = Revision.advance()
         _require_unused(row.digest)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 
 from portal.models import Deployment, Model, ProviderAccount, Revision
-from portal.services import audit, budgets, validation
+from portal.services import audit, budgets, fallbacks, validation
 from portal.services.audit import Actor
 from portal.services.options import tags
 from providers import params as parameters
@@ -130,7 +130,8 @@ def create_deployment(
 def update_deployment(
     *, actor: Actor, deployment: Deployment, **changes: Unpack[DeploymentChanges]
 ) -> Deployment:
-    """Changes what is given; a new `model_name` moves the deployment to that model."""
+    """Changes what is given; a new `model_name` moves the deployment to that model, or renames the one it
+    is all of."""
     before = _shown(deployment)
     old_model = deployment.model
     deployment.account = changes.get("account", deployment.account)
@@ -140,7 +141,10 @@ def update_deployment(
     with transaction.atomic():
         if "model_name" in changes:
             name = validation.name(changes["model_name"], param="model_name")
-            deployment.model = _model(actor, name, old_model.mode)
+            if name != old_model.name and _is_all_of(deployment, old_model, name):
+                update_model(actor=actor, model=old_model, name=name)
+            else:
+                deployment.model = _model(actor, name, old_model.mode)
         old, new = audit.difference(before, _shown(deployment))
         if not new:
             return deployment
@@ -184,6 +188,7 @@ def update_model(*, actor: Actor, model: Model, **changes: Unpack[ModelChanges])
             raise Conflict("There is a model of that name already.", param="name") from None
         if "name" in new:
             budgets.rename(budgets.model_subject(old["name"]), budgets.model_subject(model.name))
+            fallbacks.rename(old["name"], model.name)
         audit.record(actor=actor, action="model.updated", obj=model, before=old, after=new)
         Revision.advance()
     return model
@@ -194,6 +199,12 @@ def _model(actor: Actor, name: str, mode: str) -> Model:
     if is_new:
         audit.record(actor=actor, action="model.created", obj=model, after={"name": name, "mode": model.mode})
     return model
+
+
+def _is_all_of(deployment: Deployment, model: Model, name: str) -> bool:
+    """Would the model go with this deployment, and none of that name take it in?"""
+    others = model.deployments.exclude(pk=deployment.pk)
+    return not others.exists() and not Model.objects.filter(name=name).exists()
 
 
 def _drop_empty(actor: Actor, model: Model) -> None:

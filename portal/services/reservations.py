@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import Error, transaction
 from django.utils import timezone
@@ -60,12 +60,17 @@ class Verdict:
     resets_at: datetime | None = None
 
 
+Waiting: TypeAlias = tuple[Wish, asyncio.Future[Verdict]]
+
+
 class Bookkeeper:
     """The reservations of one process."""
 
     def __init__(self) -> None:
         self.owner = os.urandom(8).hex()
-        self._wishes: list[tuple[Wish, asyncio.Future[Verdict]]] = []
+        self._wishes: list[Waiting] = []
+        self._asked: list[Waiting] = []
+        """Those that the database is being asked for."""
         self._task: asyncio.Task[None] | None = None
         self._beat: asyncio.Task[None] | None = None
 
@@ -89,20 +94,19 @@ class Bookkeeper:
         self._wishes.append((wish, future))
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._work(), name="reservations")
+            self._task.add_done_callback(self._end)
         return await future
 
     async def _work(self) -> None:
         while self._wishes:
-            batch, self._wishes = self._wishes, []
+            self._asked, self._wishes = self._wishes, []
             try:
-                verdicts = await in_thread(reserve_all, [wish for wish, _ in batch], self.owner)
-            except Exception as error:  # noqa: BLE001 - handed on to every call that waits
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+                verdicts = await in_thread(reserve_all, [wish for wish, _ in self._asked], self.owner)
+            except Error as error:
+                _fail(self._asked, error)
                 continue
             left = []
-            for (wish, future), verdict in zip(batch, verdicts, strict=True):
+            for (wish, future), verdict in zip(self._asked, verdicts, strict=True):
                 if not future.done():
                     future.set_result(verdict)
                 elif verdict.granted is not None:
@@ -111,6 +115,14 @@ class Bookkeeper:
                 # Their callers went away meanwhile; should this fail, the sweep finds them.
                 with suppress(Error):
                     await in_thread(release, left)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Whatever ended the work, nobody waits for it for ever."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            _fail([*self._asked, *self._wishes], error)
+            self._wishes = []
+        self._asked = []
 
     def start(self) -> None:
         """Begins to renew this process's reservations and to settle those of dead ones."""
@@ -132,6 +144,12 @@ class Bookkeeper:
             except Error as error:
                 logger.warning("reservations cannot be renewed: %s", type(error).__name__)
             await asyncio.sleep(RENEW_SECONDS)
+
+
+def _fail(waiting: Iterable[Waiting], error: BaseException) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)
 
 
 def reserve_all(wishes: Sequence[Wish], owner: str, now: datetime | None = None) -> list[Verdict]:

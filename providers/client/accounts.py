@@ -15,40 +15,9 @@ from providers import registry
 from providers.client.known_files import Owned, known_files
 from providers.errors import InvalidRequest, Unauthenticated
 from providers.types import Connection, Provider
+from providers.variables import VARIABLES
 
 REFERENCE: Final = "os.environ/"
-
-# Where the fields of an account stand when a call does not give them; the first that is set counts.
-VARIABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "openai": {
-        "api_key": ("OPENAI_API_KEY",),
-        "api_base": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
-        "organization": ("OPENAI_ORGANIZATION", "OPENAI_ORG_ID"),
-    },
-    "azure": {
-        "api_key": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
-        "api_base": ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
-        "api_version": ("AZURE_API_VERSION", "OPENAI_API_VERSION"),
-        "tenant_id": ("AZURE_TENANT_ID",),
-        "client_id": ("AZURE_CLIENT_ID",),
-        "client_secret": ("AZURE_CLIENT_SECRET",),
-    },
-    "gemini": {
-        "api_key": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        "api_base": ("GEMINI_API_BASE",),
-    },
-    "vertex_ai": {
-        "api_base": ("VERTEXAI_API_BASE", "VERTEX_API_BASE"),
-        "vertex_project": ("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT"),
-        "vertex_location": ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION"),
-        "vertex_credentials": (
-            "VERTEXAI_CREDENTIALS",
-            "VERTEX_CREDENTIALS",
-            "GOOGLE_APPLICATION_CREDENTIALS",
-        ),
-        "gcs_bucket_name": ("GCS_BUCKET_NAME",),
-    },
-}
 
 # A provider whose account has one of these in the arguments or the environment counts as configured.
 TELLING: Final[Mapping[str, tuple[str, ...]]] = {
@@ -223,7 +192,7 @@ def connection_to(name: str, given: Mapping[str, Any]) -> Connection:
     # OpenAI's own key must not go to another server unasked.
     keeps_key_back = name == DEFAULT and "api_base" in given
     for field, variables in VARIABLES.get(name, {}).items():
-        if field in values or (field == "api_key" and keeps_key_back):
+        if field not in known or field in values or (field == "api_key" and keeps_key_back):
             continue
         found = next((value for value in map(_variable, variables) if value is not None), None)
         if found is not None:

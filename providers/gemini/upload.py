@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import orjson
 
 from providers import urls
-from providers.errors import (
-    PorticoError,
-    UpstreamError,
-    UpstreamInvalid,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    UpstreamUnreachable,
-)
+from providers.errors import UpstreamError, UpstreamInvalid
 from providers.gemini import endpoint, spec
 from providers.gemini.files import find
 from providers.gemini.media import upload_type
 from providers.gemini.remote import display_name, storage_error, to_remote_file
+from providers.gemini.resumable import (
+    LOST,
+    MAX_SESSIONS,
+    RETRIED,
+    TIMEOUTS,
+    SessionLostError,
+    Step,
+    passing,
+    run,
+)
 from providers.types import (
     Checkpoint,
     Connection,
@@ -34,25 +38,8 @@ from providers.types import (
     Json,
     RemoteFile,
     SourceRange,
-    Timeouts,
     Upload,
-    Wait,
 )
-
-MAX_FAILURES: Final = 5
-"""Broken chunks in a row, none of which moved the offset, before the upload is given up."""
-MAX_SESSIONS: Final = 2
-FIRST_WAIT: Final = 1.0
-LONGEST_WAIT: Final = 16.0
-TIMEOUTS: Final = Timeouts(first_byte=300.0, idle=120.0, total=1800.0)
-BROKEN: Final = (UpstreamUnreachable, UpstreamTimeout, UpstreamInvalid)
-"""What the driver throws into a flow when no usable answer came back."""
-
-_RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class _SessionLostError(Exception):
-    """Google no longer knows the upload's session."""
 
 
 class _FinishedUnseenError(Exception):
@@ -82,12 +69,14 @@ def create(
             session = yield from _start(connection, upload)
             yield session.checkpoint()
         try:
-            return (yield from _run(session, upload, must_ask=must_ask))
+            send_chunk = partial(_send_chunk, session, upload)
+            query = partial(_query, session, upload)
+            return (yield from run(session, send_chunk, query, must_ask=must_ask))
         except _FinishedUnseenError:
             # Google tells the finished file only once; when that answer was lost, its name still says it.
             if upload.reference and (found := (yield from find(connection, upload.reference))):
                 return found
-        except _SessionLostError:
+        except SessionLostError:
             pass
         session, must_ask = None, False
     raise UpstreamError("The provider lost the upload before it was complete.")
@@ -125,34 +114,7 @@ def _start(connection: Connection, upload: Upload) -> Generator[HttpRequest, Htt
     return _Session(url, _granularity(response.headers.get("x-goog-upload-chunk-granularity")))
 
 
-def _run(session: _Session, upload: Upload, *, must_ask: bool) -> Flow[RemoteFile]:
-    """Sends chunks until the file is whole; asks how far it got after each that broke."""
-    failures = 0
-    while True:
-        before = session.offset
-        try:
-            if must_ask:
-                done = yield from _query(session, upload)
-            else:
-                done = yield from _send_chunk(session, upload)
-        except (*BROKEN, UpstreamUnavailable) as error:
-            failures = failures + 1 if session.offset <= before else 1
-            if failures > MAX_FAILURES:
-                raise
-            yield Wait(error.retry_after or min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT))
-            must_ask = True
-            continue
-        if done is not None:
-            return done
-        if session.offset > before:
-            failures = 0
-            yield session.checkpoint()
-        must_ask = False
-
-
-def _send_chunk(
-    session: _Session, upload: Upload
-) -> Generator[HttpRequest, HttpResponse | None, RemoteFile | None]:
+def _send_chunk(session: _Session, upload: Upload) -> Step:
     """One chunk; the file when it was the last."""
     left = upload.size - session.offset
     size = max(spec.UPLOAD_CHUNK // session.granularity, 1) * session.granularity
@@ -171,9 +133,7 @@ def _send_chunk(
     return None
 
 
-def _query(
-    session: _Session, upload: Upload
-) -> Generator[HttpRequest, HttpResponse | None, RemoteFile | None]:
+def _query(session: _Session, upload: Upload) -> Step:
     """Asks how many bytes arrived; the file when all is done already."""
     response = _expect((yield _command(session, "query", b"")))
     _raise_for(response)
@@ -189,7 +149,7 @@ def _query(
             session.offset = int(received)
             return None
         case _:
-            raise _SessionLostError
+            raise SessionLostError
 
 
 def _command(session: _Session, command: str, body: bytes | tuple[SourceRange, ...]) -> HttpRequest:
@@ -202,16 +162,11 @@ def _command(session: _Session, command: str, body: bytes | tuple[SourceRange, .
 def _raise_for(response: HttpResponse) -> None:
     if 200 <= response.status < 300:
         return
-    if response.status in _RETRIED and response.headers.get("x-goog-upload-status") != "final":
-        failure = storage_error(response)
-        raise UpstreamUnavailable(failure.message, retry_after=_bounded(failure))
-    if response.status in (404, 410):
-        raise _SessionLostError
+    if response.status in RETRIED and response.headers.get("x-goog-upload-status") != "final":
+        raise passing(storage_error(response))
+    if response.status in LOST:
+        raise SessionLostError
     raise storage_error(response)
-
-
-def _bounded(failure: PorticoError) -> float | None:
-    return None if failure.retry_after is None else min(failure.retry_after, LONGEST_WAIT)
 
 
 def _finished(response: HttpResponse, upload: Upload) -> RemoteFile:

@@ -20,7 +20,8 @@ from providers.types import ChatCall, Connection, Flow, HttpRequest, HttpRespons
 
 OTHERS = frozenset({"task_type", "input_type", "title"})
 """Google's words."""
-CONTROL = frozenset({"drop_params", "extra_body", "no-log"})
+CONTROL = frozenset({"drop_params", "extra_body", "metadata", "no-log"})
+"""Words for the gateway: of metadata, too, OpenAI's embeddings know nothing."""
 
 
 def embed(connection: Connection, call: ChatCall) -> Flow[Json]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from providers import urls
-from providers.errors import (
-    TooLarge,
-    UpstreamError,
-    UpstreamFileGone,
-    UpstreamInvalid,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-    UpstreamUnreachable,
+from providers.errors import TooLarge, UpstreamError, UpstreamFileGone, UpstreamInvalid
+from providers.gemini.resumable import (
+    LOST,
+    MAX_SESSIONS,
+    RETRIED,
+    TIMEOUTS,
+    SessionLostError,
+    Step,
+    passing,
+    run,
 )
 from providers.types import (
     Checkpoint,
@@ -30,9 +33,7 @@ from providers.types import (
     HttpResponse,
     RemoteFile,
     SourceRange,
-    Timeouts,
     Upload,
-    Wait,
 )
 from providers.vertex import bucket, spec
 from providers.vertex.bucket import Place, new_place, place_of, to_remote_file
@@ -40,23 +41,8 @@ from providers.vertex.chat_errors import storage_error
 from providers.vertex.credentials import bearer
 from providers.vertex.storage import Asking, expect, object_in, retrieve
 
-MAX_FAILURES: Final = 5
-"""Broken chunks in a row, none of which moved the offset, before the upload is given up."""
-MAX_SESSIONS: Final = 2
-FIRST_WAIT: Final = 1.0
-LONGEST_WAIT: Final = 16.0
-TIMEOUTS: Final = Timeouts(first_byte=300.0, idle=120.0, total=1800.0)
-BROKEN: Final = (UpstreamUnreachable, UpstreamTimeout, UpstreamInvalid, UpstreamUnavailable)
-"""What a chunk that may be sent again ends with."""
-
-_RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-_LOST: Final = frozenset({404, 410})
 _EXISTS: Final = 412
 _RANGE: Final = re.compile(r"bytes=0-(\d{1,15})")
-
-
-class _SessionLostError(Exception):
-    """Google no longer knows the upload's session."""
 
 
 @dataclass(slots=True)
@@ -84,8 +70,10 @@ def create(
             session = yield from _start(connection, upload)
             yield session.checkpoint()
         try:
-            return (yield from _run(session, upload, must_ask=must_ask))
-        except _SessionLostError:
+            send_chunk = partial(_send_chunk, session, upload)
+            query = partial(_query, session, upload)
+            return (yield from run(session, send_chunk, query, must_ask=must_ask))
+        except SessionLostError:
             # A session also ends when the object is whole and the answer that said so was lost.
             found = yield from _look(connection, session.place)
             if found is not None and found.size == upload.size:
@@ -132,30 +120,7 @@ def _start(connection: Connection, upload: Upload) -> Asking[_Session]:
     return _Session(url, place)
 
 
-def _run(session: _Session, upload: Upload, *, must_ask: bool) -> Flow[RemoteFile]:
-    """Sends chunks until the object is whole; asks how far it got after each that broke."""
-    failures = 0
-    while True:
-        before = session.offset
-        try:
-            done = yield from (_query(session, upload) if must_ask else _send_chunk(session, upload))
-        except BROKEN as error:
-            failures += 1
-            if failures > MAX_FAILURES:
-                raise
-            wait = min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT)
-            yield Wait(min(error.retry_after or wait, LONGEST_WAIT))
-            must_ask = True
-            continue
-        if done is not None:
-            return done
-        if session.offset > before:
-            failures = 0
-            yield session.checkpoint()
-        must_ask = False
-
-
-def _send_chunk(session: _Session, upload: Upload) -> Asking[RemoteFile | None]:
+def _send_chunk(session: _Session, upload: Upload) -> Step:
     """One chunk; the file when it was the last."""
     length = min(upload.size - session.offset, spec.UPLOAD_CHUNK)
     if not length:
@@ -167,7 +132,7 @@ def _send_chunk(session: _Session, upload: Upload) -> Asking[RemoteFile | None]:
     return _read(response, session, upload)
 
 
-def _query(session: _Session, upload: Upload) -> Asking[RemoteFile | None]:
+def _query(session: _Session, upload: Upload) -> Step:
     """Asks how many bytes arrived; the file when all did. It also ends the upload of an empty file."""
     headers = {"content-range": f"bytes */{upload.size}"}
     response = expect((yield HttpRequest("PUT", session.url, headers, timeouts=TIMEOUTS)))
@@ -185,12 +150,10 @@ def _read(response: HttpResponse, session: _Session, upload: Upload) -> RemoteFi
         return None
     if 200 <= status < 300:
         return _finished(response, session, upload)
-    if status in _LOST or status == _EXISTS:
-        raise _SessionLostError
+    if status in LOST or status == _EXISTS:
+        raise SessionLostError
     failure = storage_error(response)
-    if status in _RETRIED:
-        raise UpstreamUnavailable(failure.message, retry_after=failure.retry_after)
-    raise failure
+    raise passing(failure) if status in RETRIED else failure
 
 
 def _finished(response: HttpResponse, session: _Session, upload: Upload) -> RemoteFile:

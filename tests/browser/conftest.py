@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,10 @@ ARGUMENTS = [
 ]
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 NARROW: ViewportSize = {"width": 390, "height": 844}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+COLOURS = "color-contrast"
+QUICK = {"resultTypes": ["violations"], "selectors": False, "iframes": False, "preload": False}
+"""What axe need not tell or wait for."""
 PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 PAGE_BYTES, PAGE_REQUESTS = 110_000, 10
@@ -98,6 +101,9 @@ class Visit:
         return self.page
 
     def shoot(self, name: str) -> None:
+        """Takes a picture when the environment has TEST_SCREENSHOTS: it costs as much as reading the page."""
+        if "TEST_SCREENSHOTS" not in os.environ:
+            return
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
@@ -105,14 +111,32 @@ class Visit:
         """Pixels by which the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.body.offsetWidth"))
 
-    def violations(self) -> list[str]:
-        """What axe finds against WCAG 2.2 AA; nothing where axe is not installed."""
+    def check_looks(self, name: str) -> None:
+        """Wide and narrow, light and dark, it fits and is accessible. What cannot differ is asked once."""
+        for size_name, size in {"wide": WIDE, "narrow": NARROW}.items():
+            self.page.set_viewport_size(size)
+            for scheme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                self.shoot(f"{name}-{size_name}-{scheme}")
+                if scheme == "dark":
+                    found = self.violations([COLOURS])
+                else:
+                    found = self.violations(without=[COLOURS] if size is NARROW else [])
+                assert (self.overflow() <= 0, found) == (True, []), f"{name}, {size_name} and {scheme}"
+        self.page.set_viewport_size(WIDE)
+
+    def violations(self, rules: Sequence[str] = RULES, without: Sequence[str] = ()) -> list[str]:
+        """What axe finds against WCAG 2.2 AA; nothing where axe is not installed. `rules` or their tags."""
         source = axe()
         if source is None:
             return []
-        # Evaluated by the driver, which the page's content policy does not concern.
-        self.page.evaluate(source.read_text())
-        found = self.page.evaluate("tags => axe.run({runOnly: tags})", RULES)
+        if not self.page.evaluate("'axe' in window"):
+            # Evaluated by the driver, which the page's content policy does not concern.
+            self.page.evaluate(source.read_text())
+        switched_off = {rule: {"enabled": False} for rule in without}
+        found = self.page.evaluate(
+            "options => axe.run(options)", {**QUICK, "runOnly": list(rules), "rules": switched_off}
+        )
         assert found["passes"], "axe looked at nothing"
         return [
             f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
@@ -121,10 +145,18 @@ class Visit:
         ]
 
 
-def transferred(request: Request) -> int:
-    """Bytes of the answer as they went over the line."""
-    sizes = request.sizes()
-    return sizes["responseBodySize"] + sizes["responseHeadersSize"]
+def weigh(page: Page, address: str) -> dict[str, int]:
+    """Opens the page and gives, by address, the bytes of every answer as they went over the line."""
+    weights: dict[str, int] = {}
+
+    def add(request: Request) -> None:
+        sizes = request.sizes()
+        weights[request.url] = sizes["responseBodySize"] + sizes["responseHeadersSize"]
+
+    page.on("requestfinished", add)
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    return weights
 
 
 @pytest.fixture(scope="package")

@@ -22,6 +22,7 @@ FILL = "from tests.browser.crowd import fill; fill()"
 SESSION = "portico_session"
 ROLES = ("owner", "admin", "auditor", "team admin", "member", "viewer", "nobody")
 UPLOADS = {
+    f"{'very-' * 38}long.txt": b"words",
     "paper.pdf": samples.pdf(),
     '"><img src=x onerror=alert(1)>.png': samples.png(64, 64),
     "lines.csv": b"name,markup\nbold,<script>alert(1)</script>\n",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import NARROW, WIDE, Visit
+from tests.browser.conftest import WIDE, Visit
 from tests.browser.line import Line
 from tests.fakes import samples
 from tests.product import Product
@@ -60,18 +60,6 @@ def bytes_of(path: Path, size: int) -> Path:
     return path
 
 
-def look_at(tab: Visit, name: str) -> None:
-    """Wide and narrow, light and dark."""
-    for size in (WIDE, NARROW):
-        tab.page.set_viewport_size(size)
-        for scheme in ("light", "dark"):
-            tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert tab.violations() == [], f"{name} {scheme} {size['width']}"
-            assert tab.overflow() <= 0, name
-            tab.shoot(f"{name}-{scheme}-{size['width']}")
-    tab.page.set_viewport_size(WIDE)
-
-
 def test_several_files_are_chosen_and_deleted_after_a_question(tab: Visit, tmp_path: Path):
     page = tab.go("/files/")
     paths = [tmp_path / f"several-{number}.txt" for number in range(4)]
@@ -85,10 +73,10 @@ def test_several_files_are_chosen_and_deleted_after_a_question(tab: Visit, tmp_p
     page.get_by_role("checkbox", name="Choose several-0.txt").check()
     page.get_by_role("checkbox", name="Choose several-1.txt").check()
     expect(page.get_by_text("2 chosen")).to_be_visible()
-    look_at(tab, "files-chosen")
+    tab.check_looks("files-chosen")
     delete.click()
     expect(page.get_by_role("dialog")).to_contain_text("Delete 2 files")
-    look_at(tab, "files-question")
+    tab.check_looks("files-question")
     page.get_by_role("button", name="Delete 2 files").click()
     expect(page.get_by_text("2 files deleted.")).to_be_visible()
     expect(page.get_by_role("link", name=re.compile(r"^several-\d"))).to_have_count(2)
@@ -108,7 +96,7 @@ def test_all_on_the_page_are_chosen_and_failures_are_told_one_by_one(tab: Visit)
     page.get_by_role("button", name="Send again").click()
     page.get_by_role("button", name="Send again 2 files").click()
     expect(page.get_by_text("0 sent again, 2 not.")).to_be_visible()
-    look_at(tab, "files-results")
+    tab.check_looks("files-results")
 
 
 def test_the_same_works_without_scripts(browser: Browser, context: BrowserContext, own_product: Product):
@@ -130,18 +118,20 @@ def test_pictures_sound_and_texts_are_shown(tab: Visit, tmp_path: Path):
     page = tab.go("/files/")
     choose(page, *(tmp_path / name for name in files))
     page.get_by_role("link", name="dot.png", exact=True).click()
-    page.wait_for_function("document.querySelector('.preview img')?.naturalWidth === 64")
+    expect(page.locator(".preview img")).to_have_js_property("naturalWidth", 64)
     page.get_by_label("Ends", exact=True).select_option("In a year")
     page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_text("changed when it ends")).to_be_visible()
-    look_at(tab, "file-page")
+    tab.check_looks("file-page")
     tab.go("/files/")
     with page.expect_response(lambda answer: answer.url.endswith("/content")) as heard:
         page.get_by_role("link", name="tone.wav", exact=True).click()
     assert heard.value.status == 206
-    page.wait_for_function("document.querySelector('audio')?.duration > 2.9")
-    page.evaluate("document.querySelector('audio').currentTime = 2.5")
-    page.wait_for_function("document.querySelector('audio').currentTime > 2.4")
+    sound = page.locator("audio")
+    expect(sound).to_have_js_property("readyState", 4)
+    sound.evaluate("sound => { sound.currentTime = 2.5; }")
+    expect(sound).to_have_js_property("seeking", False)
+    assert sound.evaluate("sound => sound.currentTime") == 2.5
     tab.go("/files/").get_by_role("link", name="paper.pdf", exact=True).click()
     address = page.get_by_role("link", name="Open the PDF").get_attribute("href")
     answer = page.request.get(f"{tab.url}{address}")
@@ -200,7 +190,7 @@ def test_a_team_among_many_is_found_in_the_switcher(tab: Visit, own_product: Pro
         "Team.objects.bulk_create(Team(team_id=f't{n:03}', name=f'Team {n:03}') for n in range(60))",
     )  # fmt: skip
     page = tab.go("/teams/default/")
-    look_at(tab, "team-rules")
+    tab.check_looks("team-rules")
     page.get_by_role("group").locator("summary", has_text="Default").click()
     page.get_by_role("searchbox", name="Search teams").fill("047")
     expect(page.get_by_role("button", name="Team 047")).to_be_visible()
@@ -210,4 +200,4 @@ def test_a_team_among_many_is_found_in_the_switcher(tab: Visit, own_product: Pro
     page.get_by_role("button", name="Team 047").click()
     expect(page.locator("summary", has_text="Team 047")).to_be_visible()
     tab.go("/switch-team/?q=04")
-    look_at(tab, "switcher-page")
+    tab.check_looks("switcher-page")

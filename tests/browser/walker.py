@@ -51,12 +51,16 @@ READ = """() => {
 }"""
 MEASURE = """() => {
   const controls = document.querySelectorAll("button, .button, label, summary, h1, .tabs a, .option");
-  const isCut = (e) => /hidden|clip/.test(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1;
+  const isShown = (e) => e.checkVisibility();
+  const isWider = (e) => e.scrollWidth > e.clientWidth + 1;
+  const isCut = (e) => /hidden|clip/.test(getComputedStyle(e).overflowX) && isWider(e);
   const isMeant = (e) => e.matches(".hidden-visually") || e.querySelector(".clip")
     || getComputedStyle(e).textOverflow === "ellipsis";
+  // Tables may scroll in their box, but not where each row is a card.
+  const cards = innerWidth < 640 ? [...document.querySelectorAll(".table:has(> .cards)")] : [];
   return {
     over: document.scrollingElement.scrollWidth - document.body.offsetWidth,
-    cut: [...controls].filter((e) => e.checkVisibility() && isCut(e) && !isMeant(e))
+    cut: [...[...controls].filter((e) => isShown(e) && isCut(e) && !isMeant(e)), ...cards.filter(isWider)]
       .map((e) => `${e.className}: ${e.innerText.slice(0, 40)}`),
   };
 }"""

@@ -45,7 +45,6 @@ class Received:
             except ValueError:
                 self.body = raw.decode("utf-8", "replace")
 
-
     def see_answer(self, raw: bytes) -> None:
         """A whole answer, or an event of a streamed one."""
         if b'"usage' not in raw or len(raw) > LOGGED_BODY_BYTES:

@@ -36,7 +36,7 @@ DAYS = 30
 CHATS_PER_DAY = 334
 FILES = 50
 NEW_MODEL_ON_DAY = 10
-STEP = timedelta(hours=2)
+STEP = timedelta(hours=3)
 STEPS = timedelta(days=1) // STEP
 PROVIDERS = ("gemini", "gemini", "openai", "vertex_ai", "gemini", "gemini")
 INLINE = 32 << 10

@@ -386,6 +386,11 @@ def test_prefixes_say_the_provider(
             {"AZURE_CLIENT_SECRET": "s"},
             {"api_key": "k"},
         ),
+        (
+            "model: azure/x\n    api_base: https://a",
+            {"AZURE_OPENAI_API_KEY": "k"},
+            {"api_key": "os.environ/AZURE_OPENAI_API_KEY"},
+        ),
     ],
 )
 def test_missing_credentials_come_from_the_usual_variables(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,19 @@ def test_a_key_from_a_dump_goes_on_working(kind: str, tmp_path: Path, capsys: py
         caller_for_token(ROW["token"])
     call_command("import_keys", written(tmp_path, kind))
     assert "0 keys taken over, 1 were here already" in capsys.readouterr().out
+
+
+def test_a_key_that_was_rotated_goes_on_asking_for_new_values(tmp_path: Path):
+    due = "2027-01-02 03:04:05"
+    rotated = ROW | {"auto_rotate": True, "rotation_interval": "30d", "key_rotation_at": due}
+    off = ROW | {"token": "0" * 64, "key_alias": "off", "auto_rotate": False, "rotation_interval": "30d"}
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps([rotated, off]))
+    call_command("import_keys", str(path))
+    row = VirtualKey.objects.get(name="old one")
+    assert (row.rotation_interval, row.rotate_at) == ("30d", datetime.fromisoformat(f"{due}+00:00"))
+    other = VirtualKey.objects.get(name="off")
+    assert (other.rotation_interval, other.rotate_at) == ("", None)
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

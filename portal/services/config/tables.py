@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from portal.services.durations import is_span
 from providers import params, registry
 from providers.params import FLAG, OBJECT, STRINGS, TEXT, Kind, integer, number
+from providers.variables import VARIABLES
 
 PREFIXES: Mapping[str, str] = {
     "gemini": "gemini",
@@ -50,17 +51,13 @@ ACCOUNTS: Mapping[str, AccountKeys] = {
     "gemini": AccountKeys(
         options={},
         secrets={"api_key": "api_key"},
-        variables={"api_key": ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "api_base": ("GEMINI_API_BASE",)},
+        variables=VARIABLES["gemini"],
         needed=frozenset({"api_key"}),
     ),
     "openai": AccountKeys(
         options={},
         secrets={"api_key": "api_key"},
-        variables={
-            "api_key": ("OPENAI_API_KEY",),
-            "api_base": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
-            "organization": ("OPENAI_ORGANIZATION",),
-        },
+        variables=VARIABLES["openai"],
         needed=frozenset({"api_key"}),
     ),
     "azure": AccountKeys(
@@ -70,15 +67,7 @@ ACCOUNTS: Mapping[str, AccountKeys] = {
             "client_secret": "client_secret",
             "azure_ad_token": "azure_ad_token",
         },
-        variables={
-            "api_key": ("AZURE_API_KEY",),
-            "api_base": ("AZURE_API_BASE",),
-            "api_version": ("AZURE_API_VERSION",),
-            "tenant_id": ("AZURE_TENANT_ID",),
-            "client_id": ("AZURE_CLIENT_ID",),
-            "client_secret": ("AZURE_CLIENT_SECRET",),
-            "azure_ad_token": ("AZURE_AD_TOKEN",),
-        },
+        variables=VARIABLES["azure"],
         needed=frozenset({"api_key", "api_base"}),
         instead=frozenset({"tenant_id", "client_id", "client_secret", "azure_ad_token"}),
     ),
@@ -96,19 +85,14 @@ ACCOUNTS: Mapping[str, AccountKeys] = {
             "vertex_credentials": "vertex_credentials",
             "vertex_ai_credentials": "vertex_credentials",
         },
-        variables={
-            "vertex_project": ("VERTEXAI_PROJECT",),
-            "vertex_location": ("VERTEXAI_LOCATION",),
-            "vertex_credentials": ("VERTEXAI_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"),
-            "gcs_bucket_name": ("GCS_BUCKET_NAME",),
-        },
+        variables=VARIABLES["vertex_ai"],
         instead=frozenset({"vertex_credentials"}),
     ),
 }
 NO_KEYS = AccountKeys(options={}, secrets={"api_key": "api_key"}, variables={})
 """For providers that have no row here."""
 
-GOOGLE_KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+GOOGLE_KEYS = VARIABLES["gemini"]["api_key"]
 
 REQUEST_DEFAULTS: Mapping[str, Kind] = {
     name: kind

@@ -240,7 +240,14 @@ document.addEventListener("htmx:oobAfterSwap", (event) => {
   field.setAttribute("aria-describedby", described.join(" "));
 });
 
+// A button that may not be pressed while its answer is under way loses the focus, and gets it back.
+const focused = new WeakMap();
+
+document.addEventListener("htmx:beforeRequest", (event) => focused.set(event.detail.xhr, document.activeElement));
+
 document.addEventListener("htmx:afterRequest", (event) => {
+  const before = focused.get(event.detail.xhr);
+  if (document.activeElement === document.body && before?.isConnected) before.focus({ preventScroll: true });
   if (event.detail.xhr.status === 422) document.querySelector("[aria-invalid=true]")?.focus();
 });
 

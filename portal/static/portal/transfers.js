@@ -20,15 +20,13 @@ class Refused extends Error {
   }
 }
 
-function send(address, body, { onProgress, onSent, signal, type } = {}) {
+function send(address, body, { onProgress, signal, headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(new Stopped());
     const request = new XMLHttpRequest();
     request.open("POST", address);
-    for (const [name, value] of Object.entries(apiHeaders())) request.setRequestHeader(name, value);
-    if (type) request.setRequestHeader("Content-Type", type);
+    for (const [name, value] of Object.entries({ ...apiHeaders(), ...headers })) request.setRequestHeader(name, value);
     if (onProgress) request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
-    if (onSent) request.upload.addEventListener("load", onSent);
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
       else reject(new Refused(request.status, request.responseText));
@@ -40,7 +38,7 @@ function send(address, body, { onProgress, onSent, signal, type } = {}) {
   });
 }
 
-const sendJson = (address, values, options) => send(address, JSON.stringify(values), { ...options, type: "application/json" });
+const sendJson = (address, values, options) => send(address, JSON.stringify(values), { ...options, headers: { "Content-Type": "application/json" } });
 
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
@@ -129,23 +127,15 @@ class InParts {
     this.loaded = [];
   }
 
-  // One part at a time has the line, so that a broken one costs at most that part; meanwhile the server makes
-  // the part before it safe.
+  // One part after the other, each begun when the one before it is safe, so that a broken line costs at most one:
+  // bytes that have left the browser may still be lost on the way.
   async run() {
     this.abort = new AbortController();
     try {
       this.kept = await this.open();
       this.kept.parts.forEach((id, number) => (this.loaded[number] = id ? this.part(number).size : 0));
       this.report();
-      let before = null;
-      for (const [number, id] of this.kept.parts.entries()) {
-        if (id) continue;
-        const { sent, stored } = this.sendPart(number);
-        await Promise.race([sent, stored]);
-        await before;
-        before = stored;
-      }
-      await before;
+      for (const number of this.kept.parts.keys()) await this.sendPart(number);
     } catch (error) {
       this.abort.abort();
       throw error;
@@ -189,24 +179,15 @@ class InParts {
     return this.file.slice(number * PART_BYTES, (number + 1) * PART_BYTES);
   }
 
-  // `sent` when the bytes have left, `stored` when they are safe.
-  sendPart(number) {
-    let leave;
-    const sent = new Promise((resolve) => (leave = resolve));
-    const stored = this.store(number, leave);
-    // Awaited only after the next part has left; a failure until then is not unhandled.
-    stored.catch(() => {});
-    return { sent, stored };
-  }
-
-  async store(number, onSent) {
+  async sendPart(number) {
     const { kept } = this;
     const bytes = this.part(number);
     const onProgress = (loaded) => this.report(number, Math.min(loaded, bytes.size));
-    const options = { onProgress, onSent, signal: this.abort.signal, type: "application/octet-stream" };
+    const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": number * PART_BYTES };
+    const options = { onProgress, signal: this.abort.signal, headers };
     for (let tries = 1; !kept.parts[number]; tries += 1) {
       try {
-        const part = await send(`/v1/uploads/${kept.id}/parts?offset=${number * PART_BYTES}`, bytes, options);
+        const part = await send(`/v1/uploads/${kept.id}/parts`, bytes, options);
         kept.parts[number] = part.id;
         keep(this.mark, kept);
       } catch (error) {

@@ -285,9 +285,9 @@ def test_a_part_whose_client_leaves_is_not_kept(server: Server, client: httpx.Cl
 
 def plain(client: httpx.Client, upload_id: str, data: bytes, offset: int | str) -> httpx.Response:
     return client.post(
-        f"/v1/uploads/{upload_id}/parts?offset={offset}",
+        f"/v1/uploads/{upload_id}/parts",
         content=data,
-        headers={"content-type": "application/octet-stream"},
+        headers={"content-type": "application/octet-stream", "upload-offset": str(offset)},
     )
 
 
@@ -315,7 +315,7 @@ def test_an_offset_outside_of_the_file_is_refused(offset: str, client: httpx.Cli
     upload_id = begin(client, 6)
     answer = plain(client, upload_id, b"abc", offset)
     assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "offset"
+    assert answer.json()["error"]["param"] == "Upload-Offset"
     assert client.get(f"/v1/uploads/{upload_id}").json()["parts"] == []
 
 

@@ -112,3 +112,21 @@ async def test_the_openai_client_gets_its_floats(serve: Serve, gateway: str, sec
         answered = await client.embeddings.create(model="vectors", input=["a", "b"], dimensions=128)
     assert len(answered.data[1].embedding) == 128
     assert answered.usage.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("provider", ["openai", "gemini"])
+async def test_what_is_said_to_the_gateway_stays_here(
+    serve: Serve, caller: Caller, rows: Rows, provider: str
+):
+    await serve(
+        "vectors", provider, "text-embedding-3-small" if provider == "openai" else "gemini-embedding-001"
+    )
+    await ask(
+        caller,
+        metadata={"tags": ["a"], "generation_name": "nightly"},
+        litellm_metadata={"tags": ["b"]},
+        litellm_session_id="s-1",
+        num_retries=1,
+    )
+    (row,) = await rows()
+    assert (row.status, row.tags) == (200, ["a", "b"])

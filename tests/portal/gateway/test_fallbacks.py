@@ -16,6 +16,7 @@ from portal.gateway.calls import Answer, StreamAnswer, chat
 from portal.gateway.embeddings import embed
 from portal.gateway.native import NativeStream, pass_through
 from portal.models import BudgetWindow, Deployment, Model, Reservation, Team, VirtualKey
+from portal.rest import metrics
 from portal.services import budgets, catalog, fallbacks, keys, models, usage
 from portal.services.access import Caller, caller_for_token
 from portal.services.audit import Actor
@@ -52,6 +53,11 @@ def body(**values: Any) -> dict[str, Any]:
 
 async def ask(caller: Caller, **values: Any) -> Any:
     return await chat(caller=caller, body=body(**values), request_id="req_1", endpoint="/v1/chat/completions")
+
+
+def counted() -> dict[str, float]:
+    """What the metrics say of other models that were asked."""
+    return {each: metrics.fallbacks.labels(each)._value.get() for each in ("yes", "no")}
 
 
 async def text_of(answered: Any) -> str:
@@ -91,7 +97,9 @@ async def test_another_model_answers_and_the_answer_says_so(
     await configure(**{section: rules})
     stub.script.append(OVERLOADED)
     spare.script.append(answer("From b"))
+    before = counted()
     answered = await ask(caller)
+    assert (counted()["yes"], counted()["no"]) == (before["yes"] + 1, before["no"])
     assert await text_of(answered) == "From b"
     assert answered.body["model"] == "a"
     assert answered.headers["x-litellm-attempted-fallbacks"] == "1"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from files import services as file_services
 from files import raw, storage
+from files import services as file_services
 from files.database import in_thread
 from files.models import ManagedFile
 from portal.gateway import client

@@ -20,6 +20,7 @@ from portal.gateway.calls import Answer, StreamAnswer, chat
 from portal.gateway.completions import complete
 from portal.gateway.embeddings import embed
 from portal.models import Deployment, Model
+from portal.rest import metrics
 from portal.services import budgets, catalog, kept_answers, models
 from portal.services.access import Caller
 from portal.services.audit import Actor
@@ -60,6 +61,11 @@ async def ask(caller: Caller, **values: Any) -> Answer:
     return answered
 
 
+def counted() -> dict[str, float]:
+    """What the metrics say of calls that looked."""
+    return {each: metrics.kept_answers.labels(each)._value.get() for each in ("yes", "no")}
+
+
 async def streamed(caller: Caller, **values: Any) -> tuple[list[dict[str, Any]], dict[str, str]]:
     body = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}], "stream": True, **values}
     answered = await chat(caller=caller, body=body, request_id="r", endpoint="/v1/chat/completions")
@@ -80,8 +86,10 @@ def said(events: list[dict[str, Any]]) -> str:
 async def test_a_repeated_request_costs_nothing_and_reaches_nobody(
     kept: None, stub: Stub, caller: Caller, rows: Rows
 ):
+    before = counted()
     first = await ask(caller)
     second = await ask(caller)
+    assert counted() == {"yes": before["yes"] + 1, "no": before["no"] + 1}
     assert stub.calls == 1
     assert second.body == first.body
     assert (first.headers["x-portico-cache"], second.headers["x-portico-cache"]) == ("miss", "hit")

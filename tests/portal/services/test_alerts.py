@@ -364,9 +364,7 @@ def test_nothing_secret_stands_in_the_database_or_in_errors(
     dump = "".join(serializers.serialize("json", table.objects.all()) for table in tables) + caplog.text
     for secret in ("T0SECRET", "HOOKSECRET", SECRET, "mail-password-0123"):
         assert secret not in dump
-    assert {one.error for one in Message.objects.exclude(error="")} == {
-        "The address could not be reached."
-    }
+    assert {one.error for one in Message.objects.exclude(error="")} == {"The address could not be reached."}
 
 
 def test_two_looks_at_once_tell_once(budgeted: VirtualKey, all_channels: None):

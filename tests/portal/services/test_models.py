@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from portal.models import AuditEvent, Deployment, Model, ProviderAccount, Revision
+from portal.models import AuditEvent, Deployment, Model, ProviderAccount, Revision, Settings
 from portal.services import models
 from portal.services.access import Caller
 from portal.services.audit import Actor
@@ -44,6 +44,24 @@ def test_the_model_goes_with_its_last_deployment(
 def test_a_new_name_moves_a_deployment(actor: Actor, openai_deployment: Deployment):
     models.update_deployment(actor=actor, deployment=openai_deployment, model_name="renamed")
     assert [model.name for model in Model.objects.all()] == ["renamed"]
+
+
+def test_the_rules_of_fallbacks_follow_a_model_to_its_new_name(
+    actor: Actor, openai_deployment: Deployment, openai_account: ProviderAccount
+):
+    models.create_deployment(actor=actor, model_name="b", account=openai_account, provider_model="p")
+    Settings.current()
+    Settings.objects.update(
+        litellm={"fallbacks": [{"b": ["gpt", {"model": "gpt", "temperature": 0}]}, {"gpt": ["b"]}]},
+        router={"default_fallbacks": ["gpt", "b"], "max_fallbacks": 2},
+    )
+    kept = openai_deployment.model_id
+    models.update_deployment(actor=actor, deployment=openai_deployment, model_name="new")
+    row = Settings.current()
+    assert row.litellm["fallbacks"] == [{"b": ["new", {"model": "new", "temperature": 0}]}, {"new": ["b"]}]
+    assert row.router == {"default_fallbacks": ["new", "b"], "max_fallbacks": 2}
+    openai_deployment.refresh_from_db()
+    assert (openai_deployment.model_id, openai_deployment.model.name) == (kept, "new")
 
 
 def test_no_change_leaves_no_trace(actor: Actor, openai_deployment: Deployment):

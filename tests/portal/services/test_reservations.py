@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
 import pytest
+from django.db import IntegrityError
 
 from portal.models import BudgetWindow, Reservation
 from portal.services import reservations, usage_rows
@@ -51,3 +54,26 @@ async def test_a_caller_who_leaves_while_waiting_leaves_nothing_set_aside(window
     await window.arefresh_from_db()
     assert window.reserved == Decimal(0)
     assert not await Reservation.objects.aexists()
+
+
+async def test_a_fault_that_nobody_expected_ends_every_call_that_waits(window: BudgetWindow) -> None:
+    bookkeeper = Bookkeeper()
+    broken = replace(wish(window, "broken"), most=cast(Decimal, "a lot"))
+    asking = [
+        asyncio.create_task(bookkeeper.reserve(each, 1)) for each in (broken, wish(window), wish(window, "b"))
+    ]
+    async with asyncio.timeout(10):
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(each) for each in ended} == {TypeError}
+    async with asyncio.timeout(10):
+        verdict = await bookkeeper.reserve(wish(window, "c"), 1)
+    assert verdict.granted == Decimal(2)
+
+
+async def test_calls_hear_what_the_database_refuses(window: BudgetWindow) -> None:
+    bookkeeper = Bookkeeper()
+    await asyncio.gather(*(bookkeeper.reserve(wish(window, name), 1) for name in ("a", "b")))
+    async with asyncio.timeout(10):
+        with pytest.raises(IntegrityError):
+            await bookkeeper.reserve(wish(window, "a"), 1)
+        assert (await bookkeeper.reserve(wish(window, "c"), 1)).granted == Decimal(2)

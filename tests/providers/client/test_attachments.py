@@ -6,12 +6,18 @@ import hashlib
 
 import pytest
 
-from providers import completion, create_file
+from providers import completion, create_file, registry
 from providers.client import attachments
+from providers.client.accounts import Target
 from providers.client.known_files import known_files
 from providers.errors import FileFailed, FileNotFound, FileNotReady, InvalidRequest, UnsupportedFile
+from providers.http import AsyncClient
+from providers.media import OFFICE
+from providers.messages import Reference
+from providers.types import Connection, InlineFile
 from tests.fakes import samples
 from tests.providers.conftest import http
+from tests.providers.office import sample
 
 GEMINI = "gemini/gemini-2.5-flash"
 PNG, PDF, WAV = samples.png(), samples.pdf(), samples.wav()
@@ -136,3 +142,17 @@ def test_what_is_too_large_for_a_request_becomes_a_copy(fakes, tmp_path, monkeyp
 def test_an_address_that_the_provider_reads_itself_is_left_to_it(fakes):
     address = "https://www.youtube.com/watch?v=dQw4w9WgXcQ"
     assert f"url={address}" in ask(by_id(address, format="video/mp4"))
+
+
+async def test_office_files_are_sent_as_the_text_made_of_them() -> None:
+    media_type = next(name for name, ending in OFFICE.items() if ending == "docx")
+    file = InlineFile(sample("report.docx"), media_type, "report.docx")
+    for name in ("openai", "azure", "gemini", "vertex_ai"):
+        target = Target(registry.provider(name), "m", Connection(name))
+        async with AsyncClient() as asks:
+            shown = await attachments._as_inline_or_copy(
+                asks, target, file, Reference("https://example.com/report.docx", "file", "messages[0]"), 0.0
+            )
+        assert isinstance(shown, InlineFile)
+        assert shown.media_type == "text/plain"
+        assert shown.data.startswith(b"# Annual report")
