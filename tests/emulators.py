@@ -106,8 +106,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def running_s3() -> Iterator[str]:
-    """The address of moto's server, with the bucket `files`."""
+def running_s3(bucket: str = "files") -> Iterator[str]:
+    """The address of moto's server, with that bucket; buckets are shared by all servers of a process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from moto.server import ThreadedMotoServer
@@ -116,7 +116,7 @@ def running_s3() -> Iterator[str]:
     try:
         host, port = server.get_host_and_port()
         address = f"http://{host}:{port}"
-        assert httpx.put(f"{address}/files", trust_env=False).status_code == 200
+        assert httpx.put(f"{address}/{bucket}", trust_env=False).status_code == 200
         yield address
     finally:
         server.stop()

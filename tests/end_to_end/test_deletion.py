@@ -25,12 +25,13 @@ pytestmark = [
 
 DOWN_SECONDS = 5.0
 PROMISED_SECONDS = 60.0
+BUCKET = "to-be-emptied"
 STORAGES = ("local", "azure_storage", "s3")
 
 
 @pytest.fixture
 def s3() -> Iterator[str]:
-    with running_s3() as address:
+    with running_s3(BUCKET) as address:
         yield address
 
 
@@ -43,7 +44,7 @@ def product(fakes: FakeServers, s3: str, tmp_path: Path) -> Iterator[Product]:
             "GEMINI_API_KEY": "AIza-main-0123456789abcdef",
             "STORAGE_EMULATOR_HOST": fakes.vertex_url,
             "AZURE_STORAGE_CONNECTION_STRING": azure,
-            "PORTICO_S3_BUCKET": "files",
+            "PORTICO_S3_BUCKET": BUCKET,
             "PORTICO_S3_ENDPOINT_URL": s3,
             "PORTICO_S3_REGION": "eu-central-1",
             "PORTICO_S3_ACCESS_KEY_ID": "test",
