@@ -100,6 +100,10 @@ class Visit:
         self.page.goto(f"{self.url}{path}")
         return self.page
 
+    def settle(self) -> None:
+        """Waits for what the page fetches after it has been read."""
+        self.page.wait_for_function("!document.querySelector('.htmx-request')")
+
     def shoot(self, name: str) -> None:
         """Takes a picture when the environment has TEST_SCREENSHOTS: it costs as much as reading the page."""
         if "TEST_SCREENSHOTS" not in os.environ:

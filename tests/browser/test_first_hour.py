@@ -128,6 +128,7 @@ def test_08_the_playground_streams_an_answer_about_the_file(visit: Visit):
     page = visit.go("/files/")
     page.get_by_role("link", name="Use quarterly report.pdf").click()
     expect(page.get_by_role("checkbox", name="quarterly report.pdf")).to_be_checked()
+    page.wait_for_load_state()  # with its scripts: whoever is faster sends the form itself
     page.get_by_label("Model", exact=True).select_option(MODEL)
     page.evaluate(COUNT_GROWTH)
     page.get_by_label("Message").fill("What happens on page one?")

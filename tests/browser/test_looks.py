@@ -69,7 +69,7 @@ def look(visit: Visit, file_path: str) -> Iterator[Visit]:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_fits_and_is_accessible(name: str, look: Visit, file_path: str):
     look.go(file_path if PAGES[name] == "file" else PAGES[name])
-    look.page.wait_for_load_state("networkidle")
+    look.settle()
     assert look.page.locator("h1").count() == 1
     look.check_looks(name)
 

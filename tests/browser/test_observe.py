@@ -177,7 +177,7 @@ def test_an_import_shows_its_changes_before_it_makes_them(tab: Visit):
     assert tab.violations() == []
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_role("heading", name="Settings", exact=True)).to_be_visible()
-    expect(page.get_by_text("num_retries")).to_be_visible()
+    expect(page.get_by_text("num_retries", exact=True)).to_be_visible()
 
 
 def test_the_trail_tells_who_did_that(tab: Visit):

@@ -35,6 +35,22 @@ export function toast(text) {
   setTimeout(() => item.remove(), 6000);
 }
 
+// How scripts of a page talk to the public API as the signed-in person.
+export function apiHeaders() {
+  const token = document.cookie.split("; ").find((pair) => pair.startsWith("portico_csrf="))?.split("=")[1] ?? "";
+  return { "X-CSRFToken": token, "X-Portico-Team": document.body.dataset.team ?? "" };
+}
+
+export function errorText(status, body) {
+  try {
+    const error = JSON.parse(body).error;
+    if (error?.message) return error.message;
+  } catch {
+    // Not JSON: a proxy on the way answered, and the status has to speak.
+  }
+  return status ? `The server answered with status ${status}.` : "The connection was lost.";
+}
+
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const text = source.dataset.value ?? source.textContent;

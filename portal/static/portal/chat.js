@@ -1,7 +1,6 @@
 // <model-chat>: the playground. Streams from the public API; files, tools, two models side by side.
 
-import { apiHeaders, errorText } from "./http.js";
-import { showInDialog, toast } from "./app.js";
+import { apiHeaders, errorText, showInDialog, toast } from "./app.js";
 import { check, fill, parameters, shareAddress } from "./asking.js";
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,6 +1,6 @@
 // How one file travels: small ones in one request, large ones in parts that survive pauses and reloads.
 
-import { apiHeaders, errorText } from "./http.js";
+import { apiHeaders, errorText } from "./app.js";
 
 const PART_BYTES = 16 * 1024 * 1024;
 const MOST_TRIES = 6;

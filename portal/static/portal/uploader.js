@@ -1,9 +1,24 @@
 // <file-uploader>: drop files anywhere on the page; one card per upload with progress, Pause and Cancel.
 
-import { formatBytes, formatSeconds } from "./http.js";
 import { Stopped, giveUp, interrupted, transferOf } from "./transfers.js";
 
 const PARALLEL = 2;
+const UNITS = ["B", "KB", "MB", "GB", "TB"];
+
+function formatBytes(count) {
+  let unit = 0;
+  while (count >= 1000 && unit < UNITS.length - 1) {
+    count /= 1024;
+    unit += 1;
+  }
+  return `${count >= 100 || unit === 0 ? Math.round(count) : count.toFixed(1)} ${UNITS[unit]}`;
+}
+
+function formatSeconds(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
 
 class Meter {
   // Speed over the last few seconds, so that the time left follows the line and not the past.
