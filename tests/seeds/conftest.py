@@ -20,8 +20,8 @@ import openai
 import pytest
 
 from providers.client import contexts
-from providers.client.accounts import VARIABLES
 from providers.client.known_files import known_files
+from providers.variables import VARIABLES
 from tests import requirements
 from tests.emulators import AZURITE_KEY, running_azurite
 from tests.fakes import samples

@@ -190,7 +190,7 @@ def test_a_long_report_is_read_page_by_page_and_never_cut(
     monkeypatch.setattr(spend_totals, "MOST_LINES", 4)
     refused = master.get("/global/spend/report", params={"group_by": "api_key"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "report_too_long")
-    words = {"group_by": "api_key", "page_size": 2}
+    words: dict[str, str | int] = {"group_by": "api_key", "page_size": 2}
     pages = [master.get("/global/spend/report", params={**words, "page": n}).json() for n in (1, 2, 3, 4)]
     assert [line for page in pages for line in page] == whole
     assert {line["api_key"] for line in whole} == {each.digest for each in made}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from providers.client import contexts
-from providers.client.accounts import VARIABLES
 from providers.client.known_files import known_files
+from providers.variables import VARIABLES
 from tests.fakes.server import FakeServers
 
 GEMINI_KEY = "AIza-main-0123456789abcdef"
