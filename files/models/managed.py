@@ -128,6 +128,7 @@ class ManagedFile(models.Model):
         indexes = (
             models.Index(fields=("team", "-created_at", "-id"), name="files_of_a_team"),
             models.Index(fields=("-created_at", "-id"), name="files_by_age"),
+            models.Index(fields=("purpose", "-created_at", "-id"), name="files_of_a_purpose"),
             models.Index(fields=("storage", "blob"), name="files_by_blob"),
             models.Index(fields=("checked_at", "created_at"), name="files_by_check"),
             models.Index(fields=("team", "size"), condition=Q(deleted_at=None), name="files_kept_by_a_team"),
@@ -221,7 +222,10 @@ class ProviderFileMapping(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("file", "account", "purpose"), name="one_copy_per_account"),
         )
-        indexes = (models.Index(fields=("state", "next_attempt_at"), name="copies_with_work"),)
+        indexes = (
+            models.Index(fields=("state", "next_attempt_at"), name="copies_with_work"),
+            models.Index(fields=("account", "state"), name="copies_of_an_account"),
+        )
 
     def __str__(self) -> str:
         return f"{self.file_id} at {self.account_id}"

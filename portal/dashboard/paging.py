@@ -66,4 +66,5 @@ def _behind(cursor: str, by: str) -> Q | None:
         return None
     if at.tzinfo is None:
         return None
-    return Q(**{f"{by}__lt": at}) | Q(**{by: at, "pk__lt": pk})
+    # Said first as a plain bound, which an index can begin at.
+    return Q(**{f"{by}__lte": at}) & (Q(**{f"{by}__lt": at}) | Q(pk__lt=pk))

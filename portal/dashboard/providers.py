@@ -46,7 +46,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
 
 
 def _by_account(rows: QuerySet[Any]) -> dict[int, int]:
-    return dict(rows.order_by().values_list("account").annotate(Count("pk")))
+    return dict(rows.order_by().values_list("account").annotate(n=Count("*")))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

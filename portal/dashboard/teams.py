@@ -275,7 +275,7 @@ def _still_sees(request: HttpRequest, team: Team) -> bool:
 
 def _by_team(rows: QuerySet[Any]) -> dict[int, int]:
     """Two counts over two joins would multiply, so each is a query of its own."""
-    return dict(rows.order_by().values_list("team").annotate(Count("pk")))
+    return dict(rows.order_by().values_list("team").annotate(n=Count("*")))
 
 
 def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:

@@ -71,7 +71,7 @@ class UsageRecord(models.Model):
     class Meta:
         ordering = ("-started_at", "-pk")
         indexes = (
-            models.Index(fields=("team", "-started_at", "-id"), name="usage_of_a_team"),
+            models.Index(fields=("team", "-started_at", "-id", "status"), name="usage_of_a_team"),
             models.Index(fields=("key", "-started_at", "-id"), name="usage_of_a_key"),
             models.Index(fields=("user", "-started_at", "-id"), name="usage_of_a_person"),
             models.Index(fields=("model", "-started_at", "-id"), name="usage_of_a_model"),

@@ -284,6 +284,16 @@ def encrypted_odt() -> bytes:
         (docx("<w:p>"), "file_damaged"),
         (docx(""), "file_without_text"),
     ],
+    ids=[
+        "an encrypted OOXML file",
+        "an encrypted ZIP",
+        "an encrypted ODF file",
+        "cut off",
+        "a signature alone",
+        "without its main part",
+        "broken XML",
+        "empty",
+    ],
 )
 def test_what_cannot_be_read_says_why(data: bytes, code: str):
     assert refusal(data).code == code
