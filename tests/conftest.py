@@ -22,6 +22,16 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
+LONGEST_ID = 80
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Megabytes of input name a test by their length: names go to every process of the run."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{argname} of {len(val)}"
+    return None
+
+
 @pytest.fixture(autouse=True)
 def _fresh_catalog() -> Iterator[None]:
     """The database forgets between tests, so the picture in memory must."""
