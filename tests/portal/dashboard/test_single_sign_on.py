@@ -135,8 +135,8 @@ LIES: dict[str, dict[str, Any]] = {
     "another issuer": {"iss": "https://evil.example"},
     "several audiences and no authorized party": {"aud": [CLIENT_ID, "other"]},
     "another authorized party": {"aud": [CLIENT_ID, "other"], "azp": "other"},
-    "a token that ran out": {"exp": int(time.time()) - 600},
-    "a token of the future": {"iat": int(time.time()) + 600},
+    "a token that ran out": {"exp": int(time.time()) - 86_400},
+    "a token of the future": {"iat": int(time.time()) + 86_400},
     "an empty subject": {"sub": ""},
     "a number as subject": {"sub": 7},
 }
