@@ -19,7 +19,7 @@ from portal.api.spend_sums import (
     sees_one_key,
     visible_sums,
 )
-from portal.models import Team, UsageRecord, User, VirtualKey
+from portal.models import Team, UsageKeyDay, UsageRecord, User, VirtualKey
 from portal.models.usage import FAILED
 from portal.services import budgets
 
@@ -66,11 +66,11 @@ def visible_records(ask: Ask, query: QueryDict) -> QuerySet[UsageRecord]:
     if end := fields.moment(query, "end_date", is_end=True):
         rows = rows.filter(started_at__lt=end)
     if written := query.get("api_key", ""):
-        rows = rows.filter(key__in=key_numbers(written))
+        rows = _of(ask, rows, "key", key_numbers(written))
     for name, column in (("request_id", "request_id"), ("model", "model"), ("model_id", "deployment_id")):
         if value := fields.words(query, name):
             rows = rows.filter(**{column: value})
-    rows = _of_named(rows, query)
+    rows = _of_named(ask, rows, query)
     for name, lookup in (("min_spend", "cost__gte"), ("max_spend", "cost__lte")):
         if written := query.get(name, ""):
             rows = rows.filter(**{lookup: _amount(written, name)})
@@ -82,7 +82,7 @@ def visible_records(ask: Ask, query: QueryDict) -> QuerySet[UsageRecord]:
     return rows
 
 
-def _of_named(rows: QuerySet[UsageRecord], query: QueryDict) -> QuerySet[UsageRecord]:
+def _of_named(ask: Ask, rows: QuerySet[UsageRecord], query: QueryDict) -> QuerySet[UsageRecord]:
     """Their numbers are looked up first, so that the ledger's indexes find the rows."""
     named: tuple[tuple[str, str, QuerySet[Any]], ...] = (
         ("team_id", "team", Team.objects.filter(team_id=fields.words(query, "team_id"))),
@@ -92,8 +92,17 @@ def _of_named(rows: QuerySet[UsageRecord], query: QueryDict) -> QuerySet[UsageRe
     for name, column, found in named:
         if query.get(name, ""):
             numbers = found.order_by("-pk").values_list("pk", flat=True)[:MOST_NAMED]
-            rows = rows.filter(**{f"{column}__in": list(numbers)})
+            rows = _of(ask, rows, column, list(numbers))
     return rows
+
+
+def _of(ask: Ask, rows: QuerySet[UsageRecord], column: str, numbers: list[int]) -> QuerySet[UsageRecord]:
+    """The sums know whether there can be any; to find none the database would read all rows of a team."""
+    if column != "team" and not ask.caller.may_read_all:
+        days = UsageKeyDay.objects.filter(team_number__in=ask.caller.team_ids)
+        if not days.filter(**{f"{column}_number__in": numbers}).exists():
+            return rows.none()
+    return rows.filter(**{f"{column}__in": numbers})
 
 
 def _logged(row: UsageRecord) -> dict[str, Any]:
