@@ -118,6 +118,9 @@ async def _call(client: httpx.AsyncClient, number: int, file_id: str) -> str:
     }
     try:
         answer = await client.post("/v1/chat/completions", json=body)
+    except httpx.RemoteProtocolError:
+        # How a stream ends that fails once it has begun.
+        return "stream broken off" if body["stream"] else "broken off"
     except httpx.HTTPError as error:
         return f"broken off: {type(error).__name__}"
     if answer.status_code != 200:
