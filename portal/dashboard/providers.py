@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from files.models import ProviderFileMapping
 from portal.crypto import CannotOpen
-from portal.dashboard import tested
+from portal.dashboard import sums, tested
 from portal.dashboard.account_form import AccountForm
 from portal.dashboard.answers import add_problem, invalid, is_current
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page
@@ -36,17 +35,14 @@ FIRST_CHOICE = "gemini"
 def show_all(request: HttpRequest) -> HttpResponse:
     accounts = list(ProviderAccount.objects.visible_to(caller_of(request)).order_by("name"))
     # Two counts over two joins would multiply, so each has a query of its own.
-    used = _by_account(Deployment.objects.all())
-    held = _by_account(ProviderFileMapping.objects.filter(state=ProviderFileMapping.State.ACTIVE))
+    used = sums.counted(Deployment.objects.all(), "account")
+    copies = ProviderFileMapping.objects.filter(state=ProviderFileMapping.State.ACTIVE)
+    held = sums.counted(copies, "account")
     context = {
         "lines": [(account, used.get(account.pk, 0), held.get(account.pk, 0)) for account in accounts],
         "can_change": may(request, "accounts.change"),
     }
     return render(request, "dashboard/providers/list.html", context)
-
-
-def _by_account(rows: QuerySet[Any]) -> dict[int, int]:
-    return dict(rows.order_by().values_list("account").annotate(n=Count("*")))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -62,8 +62,8 @@ class MemberForm(forms.Form):
 def show_all(request: HttpRequest) -> HttpResponse:
     rows = list(_visible(request)[:MOST_SHOWN])
     pks = [row.pk for row in rows]
-    people = _by_team(Membership.objects.filter(team__in=pks))
-    programs = _by_team(VirtualKey.objects.filter(team__in=pks, deleted_at=None))
+    people = sums.counted(Membership.objects.filter(team__in=pks), "team")
+    programs = sums.counted(VirtualKey.objects.filter(team__in=pks, deleted_at=None), "team")
     known = budgets.described([budgets.team_subject(row.pk) for row in rows])
     spent = _spent_this_month(request)
     context = {
@@ -187,11 +187,9 @@ def remove_member(request: HttpRequest, team_id: str, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk, memberships__team=team)
     teams.remove_member(actor=actor_of(request), team=team, user=person)
     messages.success(request, f"{person} no longer belongs to {team.name}.")
-    return back_to(
-        request,
-        "team" if _still_sees(request, team) else "teams",
-        *([team.team_id] if _still_sees(request, team) else []),
-    )
+    if _still_sees(request, team):
+        return back_to(request, "team", team.team_id)
+    return back_to(request, "teams")
 
 
 @require_POST
@@ -271,11 +269,6 @@ def _still_sees(request: HttpRequest, team: Team) -> bool:
         caller_of(request).may_read_all
         or Membership.objects.filter(team=team, user=person_of(request)).exists()
     )
-
-
-def _by_team(rows: QuerySet[Any]) -> dict[int, int]:
-    """Two counts over two joins would multiply, so each is a query of its own."""
-    return dict(rows.order_by().values_list("team").annotate(n=Count("*")))
 
 
 def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:

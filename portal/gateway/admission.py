@@ -64,21 +64,23 @@ async def admit(
     and BudgetExceeded.
     """
     try:
-        await count(caller, entry, body, files, settlement)
-        return await _reserve(caller, entry, plans, body, files, settlement)
+        asked = await count(caller, entry, body, files, settlement)
+        return await _reserve(caller, entry, plans, body, asked, files, settlement)
     except PorticoError:
         settlement.is_admission_refused = True
         raise
 
 
-async def count(caller: Caller, entry: ModelEntry, body: Json, files: int, settlement: Settlement) -> None:
-    """Counts the call in its limits. Raises RateLimited.
+async def count(caller: Caller, entry: ModelEntry, body: Json, files: int, settlement: Settlement) -> int:
+    """Counts the call in its limits; returns the characters that the model reads. Raises RateLimited.
 
     A call that goes on with another model counts in the limits of that one, and no more in those of the
     model before it; what bounds the caller whatever the model is has counted it already.
     """
     row = settlement.row
     row.tags = tags_of(caller, body)
+    asked = sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
+    settlement.asked_tokens = asked // CHARACTERS_PER_TOKEN + FILE_TOKENS * files
     buckets = limits.buckets_of(caller, entry.name, _limits_of(entry))
     if settlement.tickets:
         wanted_keys = {bucket.key for bucket in buckets}
@@ -86,14 +88,15 @@ async def count(caller: Caller, entry: ModelEntry, body: Json, files: int, settl
         held = {bucket.key for ticket in settlement.tickets for bucket in ticket.buckets}
         buckets = [bucket for bucket in buckets if bucket.key not in held]
     if not buckets:
-        return
-    wanted = _asked(body) // CHARACTERS_PER_TOKEN + FILE_TOKENS * files + (_written_bound(body) or 0)
+        return asked
+    wanted = settlement.asked_tokens + (_written_bound(body) or 0)
     number = f":{settlement.fallbacks}" if settlement.tickets else ""
     ticket = await limiter.take(buckets, row.call_id + number, wanted)
     if not settlement.tickets:
         settlement.when_settled(lambda settled: _give_back(settlement.tickets, settled))
     settlement.tickets.append(ticket)
     settlement.headers |= limits.headers(ticket.states)
+    return asked
 
 
 async def _reserve(
@@ -101,11 +104,11 @@ async def _reserve(
     entry: ModelEntry,
     plans: Sequence[DeploymentPlan],
     body: Json,
+    asked: int,
     files: int,
     settlement: Settlement,
 ) -> Json:
     row = settlement.row
-    asked = _asked(body)
     attached = FILE_TOKENS * files
     if row.windows and settlement.fallbacks:
         await bookkeeper.give_back(row.call_id)
@@ -129,11 +132,6 @@ async def _reserve(
     if verdict.granted < most:
         return _bounded(body, known, verdict.granted, asked // CHARACTERS_PER_TOKEN, bound, settlement)
     return body
-
-
-def _asked(body: Mapping[str, Any]) -> int:
-    """Characters that the model reads."""
-    return sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
 
 
 def _give_back(tickets: Sequence[Ticket], row: UsageRow) -> None:

@@ -14,6 +14,7 @@ from portal.models import BudgetWindow, Reservation, Team, UsageHour, VirtualKey
 from portal.services import budgets, catalog, keys, reservations, teams, usage
 from portal.services.access import Caller, caller_for_token
 from portal.services.audit import Actor
+from portal.services.journal import journal
 from portal.services.limits import limiter
 from providers.errors import BudgetExceeded, InvalidRequest, RateLimited
 from tests.portal.gateway.conftest import Deploy, Rows
@@ -229,6 +230,17 @@ async def test_a_call_of_a_process_that_died_counts_as_spent(
     assert (window.spent, window.reserved) == (Decimal("0.3"), Decimal(0))
     (row,) = await rows()
     assert (row.error_code, row.cost, row.is_estimated) == ("process_died", Decimal("0.3"), True)
+
+
+async def test_a_call_in_flight_is_in_the_journal_with_what_it_asks(
+    stub: Stub, deploy: Deploy, caller: Caller, monkeypatch: pytest.MonkeyPatch
+):
+    await deploy(stub, input_cost_per_token="0.001", output_cost_per_token="0")
+    noted: list[tuple[int, Decimal | None]] = []
+    monkeypatch.setattr(journal, "began", lambda row, tokens, cost: noted.append((tokens, cost)))
+    stub.script.append(answer(usage=TEN))
+    await ask(caller, messages=[{"role": "user", "content": "x" * 400}])
+    assert noted == [(100, Decimal("0.1"))]
 
 
 async def test_a_window_starts_anew_when_its_time_is_over(secret: str, key: VirtualKey, spends_at_most: Any):
