@@ -37,6 +37,8 @@ UPLOAD_OVERHEAD_BYTES = 2**20
 """What a form may need around a file of the largest size."""
 ONCE = frozenset({"content-length", "content-type", "host", "transfer-encoding", *KEY_HEADERS})
 """Headers that must not be sent twice: whoever reads the other copy would see another request."""
+PROGRAMS_KEYS = frozenset(name.encode() for name in KEY_HEADERS if name != "authorization")
+"""Headers that no browser sends. It does send `authorization` where a proxy in front asks for a password."""
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 CLIENT_CLOSED = 499
 """What metrics count for a client that left before its answer began."""
@@ -64,7 +66,7 @@ class Ingress:
         route = None
         try:
             route = find_route(path_meant(scope))
-            if route is not None or is_api_shaped(scope["path"]):
+            if route is not None or is_api_shaped(scope["path"]) or _is_lost_program(scope):
                 await self._serve_api(scope, exchange, route)
             else:
                 await self._serve_page(scope, exchange)
@@ -185,6 +187,19 @@ def _body_limit(method: str, route: Route) -> int:
         return SMALL_BODY_BYTES
     limit: int = getattr(settings, route.view_class.body_limit)
     return limit + UPLOAD_OVERHEAD_BYTES if route.view_class.streams_body else limit
+
+
+def _is_lost_program(scope: Scope) -> bool:
+    """Asks a program, which no page can help, for a path that nobody answers?"""
+    path: str = scope["path"]
+    return (
+        any(
+            name in PROGRAMS_KEYS or (name == b"authorization" and value[:7].lower() == b"bearer ")
+            for name, value in scope["headers"]
+        )
+        and not path.startswith(settings.STATIC_URL)
+        and not is_page(path)
+    )
 
 
 def _is_for_the_page(scope: Scope, headers: dict[str, str]) -> bool:

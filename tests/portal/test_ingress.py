@@ -15,8 +15,10 @@ from django.urls import URLPattern, URLResolver
 from pytest_django import Settings
 
 import portal.urls
+from portal.ingress import Ingress
 from portal.models import Membership, Team, User, VirtualKey
 from portal.rest import exchange
+from portal.rest.request import Message, Receive, Scope, Send
 from portal.rest.views import ANY_CALLER, PUBLIC, AsyncAPIView
 from portal.services import catalog, keys, policy, teams
 from portal.services.audit import Actor
@@ -108,6 +110,39 @@ def test_unknown_addresses_of_the_api_are_a_404_in_its_own_shape(client: httpx.C
     answer = client.get(path, headers={"accept": "text/html"})
     assert answer.status_code == 404
     assert error_of(answer)["code"] == "unknown_route"
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
+def test_a_program_gets_a_json_404_wherever_nobody_answers(client: httpx.Client, verb: str) -> None:
+    answer = client.request(verb, "/credentials/nope")
+    assert answer.status_code == 404
+    assert error_of(answer)["code"] == "unknown_route"
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [(b"accept", b"text/html")], [(b"authorization", b"Basic YWRhOmxvdmVsYWNl")]]
+)
+async def test_a_browser_gets_a_page_wherever_nobody_answers_though_a_proxy_asks_for_a_password(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    doors: list[str] = []
+
+    async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+        doors.append("pages")
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    async def api(scope: Scope, receive: Receive, send: Send) -> None:
+        doors.append("api")
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        assert message["status"] == 404
+
+    scope = {"type": "http", "method": "GET", "path": "/nope/", "query_string": b"", "headers": headers}
+    await Ingress(api, pages)(scope, receive, send)
+    assert doors == ["pages"]
 
 
 def test_the_wrong_verb_is_a_405_that_names_the_right_ones(stranger: httpx.Client) -> None:
