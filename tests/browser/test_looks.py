@@ -140,6 +140,16 @@ def test_lists_can_be_read_and_filtered_without_scripts(
     context.close()
 
 
+def test_a_transition_that_is_cut_short_is_no_failure_and_everything_else_is(visit: Visit):
+    page = visit.go("/keys/")
+    refused = "message => { Promise.reject(new DOMException(message, 'InvalidStateError')) }"
+    page.evaluate(refused, "Transition was aborted because of invalid state. Page already revealed")
+    page.evaluate(refused, "The object is in an invalid state.")
+    page.wait_for_function("true")
+    told, visit.complaints[:] = visit.complaints[:], []
+    assert told == ["exception: The object is in an invalid state."]
+
+
 def test_a_cold_page_is_light(browser, owner_context: BrowserContext, product: Product):
     context = browser.new_context(storage_state=owner_context.storage_state())
     sizes = weigh(context.new_page(), f"{product.url}/files/")

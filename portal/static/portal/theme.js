@@ -1,4 +1,5 @@
-// Applies the chosen theme before the first paint; without a choice the system decides.
+// What must stand before the first paint: the chosen theme (without a choice the system decides), and quiet ends of
+// the transitions between pages.
 (() => {
   try {
     const theme = localStorage.getItem("theme");
@@ -7,3 +8,8 @@
     // Storage may be forbidden; then the system's theme stands.
   }
 })();
+
+// A page that is left or comes back in mid-transition shows all the same, and is no failure to be told of.
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason instanceof DOMException && event.reason.message.startsWith("Transition was ")) event.preventDefault();
+});
