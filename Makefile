@@ -17,8 +17,7 @@ demo: setup-dev
 
 test: setup-dev node-tools openai-tests
 	$(BIN)/python -m tests.requirements
-# Tests that start whole products may starve on a busy machine: what failed is tried once more, one by one.
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 lint: setup-dev
 	$(BIN)/ruff check .
