@@ -9,8 +9,8 @@ from portal.api import named
 from portal.api.limits_fields import limits_shown
 from portal.api.management import Ask
 from portal.models import Membership, Team, User
-from portal.services import budgets, people, teams
-from providers.errors import InvalidRequest, NotFound
+from portal.services import budget_figures, budgets, people, teams
+from providers.errors import InvalidRequest, NotFound, UnsupportedParameter
 
 ROLES: Mapping[str, str] = {
     "admin": Membership.Role.ADMIN,
@@ -19,17 +19,29 @@ ROLES: Mapping[str, str] = {
     "viewer": Membership.Role.VIEWER,
 }
 """LiteLLM's words for roles in a team, and ours."""
+MEMBER = frozenset({"role", "user_id", "user_email"})
 SHOWN_ROLES: Mapping[str, str] = {Membership.Role.MEMBER: "user"}
 
 
 def enrol(ask: Ask, team: Team, item: Mapping[str, Any], shared: Mapping[str, Any]) -> Membership:
     """Takes in whom `item` names; admins may name people who do not exist yet."""
+    check(item)
     user = person_in(item)
     if user is None:
         ask.require("people.change")
         email = str(item.get("user_email") or "")
         user = people.enrol_person(actor=ask.actor, user_id=item.get("user_id") or None, address=email)
     return set_member(ask, team, user, item, shared)
+
+
+def check(item: Mapping[str, Any]) -> None:
+    """Raises UnsupportedParameter for what a member's entry says beside its role, for instance a budget."""
+    for name, value in item.items():
+        if name not in MEMBER and value not in (None, "", [], {}):
+            raise UnsupportedParameter(
+                f"`{str(name)[:100]}` does not belong into a member; it stands beside `member`.",
+                param=f"member.{str(name)[:100]}",
+            )
 
 
 def set_member(
@@ -39,8 +51,7 @@ def set_member(
     if role is None:
         raise InvalidRequest(f"`role` must be one of {', '.join(ROLES)}.", param="role")
     figures = {"max_budget": shared["max_budget_in_team"]} if "max_budget_in_team" in shared else {}
-    if "budget_duration" in shared:
-        figures["budget_duration"] = shared["budget_duration"]
+    figures |= {name: shared[name] for name in ("budget_duration", *budget_figures.LENT) if name in shared}
     limits = {name: shared[name] for name in ("rpm_limit", "tpm_limit") if name in shared}
     budget = named.budget(shared["budget_id"]) if shared.get("budget_id") else None
     return teams.set_member(

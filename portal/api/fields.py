@@ -12,11 +12,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from portal.api.schema import Schema
-from portal.services import budgets, durations, options, validation
+from portal.services import budget_figures, durations, options, validation
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 Read = Callable[[object, str], Any]
 LARGEST_PAGE = 10_000
+UNSET_AT_ZERO = frozenset({"spend"})
+"""Fields whose 0 is what a new row has anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,36 @@ class Field:
 
 
 Fields = Mapping[str, Field]
+_NO_TEAMS_ABOVE = "teams hold keys, and nothing stands above or between them"
+_NO_GUARDS = "there are no guardrails, policies or stored prompts"
+_NO_CALLBACKS = "nothing is sent to other products' loggers or secret managers"
+REASONS: Mapping[str, str] = {
+    "organization_id": _NO_TEAMS_ABOVE,
+    "organizations": _NO_TEAMS_ABOVE,
+    "project_id": _NO_TEAMS_ABOVE,
+    "agent_id": "there are no agents",
+    "access_group_ids": "name the groups in `models`",
+    "config": "write `router_settings`, or default parameters at the model",
+    "default_estimated_output_tokens": "what is reserved follows from the request and the model",
+    "default_team_member_models": "give the member's keys `models`",
+    "allowed_models": "give the member's keys `models`",
+    "disable_global_guardrails": _NO_GUARDS,
+    "enforced_batch_output_expires_after": "batches are not served",
+    "enable_prompt_caching": "requests mark what is to be cached",
+    "end_user_budget_id": "end users have no budgets of their own; give them keys, or tags",
+    "guardrails": _NO_GUARDS,
+    "logging": _NO_CALLBACKS,
+    "mcp_rpm_limit": "MCP servers are not served",
+    "object_permission": "MCP servers, vector stores and agents are not served",
+    "policies": _NO_GUARDS,
+    "prompts": _NO_GUARDS,
+    "secret_manager_settings": _NO_CALLBACKS,
+    "send_invite_email": "a key is shown once, to whoever makes it, and sent to nobody",
+    "team_member_key_duration": "give each key its `duration`",
+    "team_member_permissions": "roles in a team decide what its members may do",
+    "tpd_limit": "it bounds batches, which are not served; `tpm_limit` and budgets bound calls",
+}
+"""Why fields that LiteLLM has are refused, and what to write instead."""
 
 
 def text(description: str, limit: int = 200) -> Field:
@@ -57,7 +89,7 @@ def mapping(description: str) -> Field:
 
 
 def money(description: str) -> Field:
-    return Field(budgets.money, {"type": "number", "nullable": True, "description": description})
+    return Field(budget_figures.money, {"type": "number", "nullable": True, "description": description})
 
 
 def count(description: str) -> Field:
@@ -81,18 +113,31 @@ def option(name: str, schema: Schema) -> Field:
 def read(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     """What a request gives, checked. A null stays None.
 
-    Raises UnsupportedParameter for a field that is not among `fields`, unless it is empty: clients send many
-    names that they do not use.
+    Raises UnsupportedParameter for a field that is not among `fields`, unless it says nothing: clients send
+    many names that they do not use. A limit of 0 says something.
     """
     found: dict[str, Any] = {}
     for name, value in body.items():
         field = fields.get(name)
         if field is None:
-            if value in (None, "", False) or value == [] or value == {}:
+            if _is_empty(value) or (name in UNSET_AT_ZERO and value == 0):
                 continue
-            raise UnsupportedParameter(f"`{name[:100]}` is not supported here.", param=name[:100])
+            why = f": {REASONS[name]}" if name in REASONS else ""
+            raise UnsupportedParameter(f"`{name[:100]}` is not supported here{why}.", param=name[:100])
         found[name] = None if value is None else field.read(value, name)
     return found
+
+
+def _is_empty(value: object) -> bool:
+    match value:
+        case None | "" | False:
+            return True
+        case list():
+            return all(map(_is_empty, value))
+        case dict():
+            return all(map(_is_empty, value.values()))
+        case _:
+            return False
 
 
 def shape(fields: Fields, required: str = "") -> Schema:
@@ -127,6 +172,14 @@ def whole(query: QueryDict, name: str, default: int, most: int) -> int:
     if not written.isascii() or not written.isdigit() or not 1 <= int(written[:10]) <= most:
         raise InvalidRequest(f"`{name}` must be a whole number from 1 to {most}.", param=name)
     return int(written)
+
+
+def refuse_filters(query: QueryDict, *names: str) -> None:
+    """Raises UnsupportedParameter: a list that ignored what it is to be narrowed by would show too much."""
+    for name in names:
+        if query.get(name):
+            why = f": {REASONS[name]}" if name in REASONS else ""
+            raise UnsupportedParameter(f"`{name}` is not supported here{why}.", param=name)
 
 
 def is_true(query: QueryDict, name: str) -> bool:

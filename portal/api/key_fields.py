@@ -7,9 +7,11 @@ from typing import Any
 
 from portal.api import fields, named
 from portal.api.fields import Field
-from portal.api.limits_fields import FIGURES, LIMITS, RIGHTS, figures_in, options_in
+from portal.api.limits_fields import FIGURES, LENT, LIMITS, RIGHTS, WAYS, figures_in, options_in
 from portal.api.management import Ask
+from portal.api.schema import Schema
 from portal.models import Team, User, VirtualKey
+from portal.services import options
 from portal.services.keys import KeyFacts
 from providers.errors import Forbidden, InvalidRequest
 
@@ -23,6 +25,24 @@ KEY_TYPES: Mapping[str, list[str]] = {
 NO_MODELS = {"all-team-models", "all-proxy-models"}
 """LiteLLM's words for no narrowing."""
 
+LIMIT_TYPE: Schema = {
+    "type": "string",
+    "nullable": True,
+    "enum": list(options.LIMIT_TYPES),
+    "description": "guaranteed_throughput: refused when the team's keys would have more than the team.",
+}
+LIFTED = (
+    "model_rpm_limit",
+    "model_tpm_limit",
+    "tag_rpm_limit",
+    "rpm_limit_type",
+    "tpm_limit_type",
+    "enforced_params",
+    "throttle_on_budget_exceeded",
+    "temp_budget_increase",
+    "temp_budget_expiry",
+)
+"""What LiteLLM also reads in a key's `metadata`: there it counts as if it stood beside it."""
 COMMON: Mapping[str, Field] = {
     "key_alias": fields.text("A name for people."),
     "duration": fields.text("How long it is valid: 30s, 15m, 12h, 30d, 2w, 1mo; for ever if left out.", 16),
@@ -34,9 +54,16 @@ COMMON: Mapping[str, Field] = {
     "key_type": fields.text(f"One of {', '.join(KEY_TYPES)}."),
     "auto_rotate": fields.flag("After each `rotation_interval` its holder is asked to fetch a new value."),
     "rotation_interval": fields.text("How long a value is used, e.g. 90d.", 16),
+    "rpm_limit_type": fields.option("rpm_limit_type", LIMIT_TYPE),
+    "tpm_limit_type": fields.option("tpm_limit_type", LIMIT_TYPE),
+    "throttle_on_budget_exceeded": fields.flag(
+        "When its `max_budget` is spent, go on with a share of its limits, where the operator set one."
+    ),
     **FIGURES,
+    **LENT,
     **LIMITS,
     **RIGHTS,
+    **WAYS,
 }
 NEW: Mapping[str, Field] = {
     **COMMON,
@@ -50,6 +77,7 @@ CHANGED: Mapping[str, Field] = {
     **COMMON,
     "key": fields.secret("The key, or its `token`."),
     "blocked": fields.flag("Blocks or unblocks it."),
+    "spend": fields.money("What counts as spent from now on; the ledger stays."),
 }
 ROTATED: Mapping[str, Field] = {
     **CHANGED,
@@ -73,7 +101,7 @@ def check_rights(ask: Ask, team: Team, values: Mapping[str, Any], owner: Virtual
     manage = (values.get("permissions") or {}).get("manage")
     if manage == "all" or values.get("token") or values.get("spend"):
         ask.require("settings.change")
-    elif manage:
+    elif manage or values.get("router_settings"):
         ask.require("keys.limits", team)
     if values.get("user_id") and owner is None:
         own = User.objects.filter(pk=ask.caller.user_id or 0).values_list("user_id", flat=True).first()
@@ -92,6 +120,13 @@ def rotation_in(values: Mapping[str, Any], row: VirtualKey | None) -> KeyFacts:
     if values.get("rotation_interval") and not (values.get("auto_rotate") or known):
         raise InvalidRequest("`rotation_interval` needs `auto_rotate`.", param="auto_rotate")
     return {"rotation_interval": interval} if interval else {}
+
+
+def lifted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with those limits that stand in `metadata` alone."""
+    metadata = values.get("metadata") or {}
+    given = {name: metadata[name] for name in LIFTED if name in metadata and name not in values}
+    return {**values, **fields.read(given, COMMON)} if given else dict(values)
 
 
 def facts_in(ask: Ask, values: Mapping[str, Any]) -> KeyFacts:

@@ -10,15 +10,17 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from portal.api import fields
-from portal.api.limits_fields import limits_shown, rights_shown
+from portal.api.key_fields import KEY_TYPES
+from portal.api.limits_fields import limits_shown, rights_shown, ways_shown
 from portal.api.management import Ask
-from portal.models import Team, VirtualKey
+from portal.models import Budget, Team, VirtualKey
 from portal.services import budgets, keys
 from providers.errors import Conflict, InvalidRequest, NotFound
 
 
 def filtered(ask: Ask, query: QueryDict) -> QuerySet[VirtualKey]:
     """The visible keys that the query asks for."""
+    fields.refuse_filters(query, "organization_id", "project_id", "agent_id", "access_group_id", "expires")
     rows = VirtualKey.objects.visible_to(ask.caller)
     if not ask.caller.may_read_all and ask.caller.kind == "key" and not ask.caller.team_roles:
         rows = rows.filter(pk=ask.caller.key_id or 0)
@@ -108,6 +110,14 @@ def _shown(row: VirtualKey, budget: Mapping[str, Any]) -> dict[str, Any]:
         **budget,
         **limits_shown(row.options),
         **rights_shown(row.options),
+        **ways_shown(row.options),
+        "rpm_limit_type": row.options.get("rpm_limit_type"),
+        "tpm_limit_type": row.options.get("tpm_limit_type"),
+        "throttle_on_budget_exceeded": row.options.get("throttle_on_budget_exceeded", False),
+        "key_type": _type_of(row.options),
+        "litellm_budget_table": _shared(row.budget),
+        "organization_id": None,
+        "config": {},
         "auto_rotate": bool(row.rotation_interval),
         "rotation_interval": row.rotation_interval or None,
         "key_rotation_at": fields.stamp(row.rotate_at),
@@ -117,4 +127,23 @@ def _shown(row: VirtualKey, budget: Mapping[str, Any]) -> dict[str, Any]:
         "created_by": row.created_by or None,
         "updated_at": fields.stamp(row.updated_at),
         "last_active": fields.stamp(row.last_used_at),
+    }
+
+
+def _type_of(options: Mapping[str, Any]) -> str | None:
+    """The `key_type` that its routes are those of; None for routes of its own."""
+    routes = options.get("allowed_routes", [])
+    return next((name for name, known in KEY_TYPES.items() if known == routes), None)
+
+
+def _shared(budget: Budget | None) -> dict[str, Any] | None:
+    """The budget that it shares, as scripts look for it."""
+    if budget is None:
+        return None
+    return {
+        "budget_id": budget.budget_id,
+        "max_budget": None if budget.max_budget is None else float(budget.max_budget),
+        "soft_budget": None if budget.soft_budget is None else float(budget.soft_budget),
+        "budget_duration": budget.duration or None,
+        **limits_shown(budget.options),
     }

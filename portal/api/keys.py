@@ -9,7 +9,7 @@ from typing import Any
 from django.http import QueryDict
 
 from portal.api import fields, key_rows, named
-from portal.api.key_fields import CHANGED, KEY, NEW, ROTATED, check_rights, facts_in, rotation_in
+from portal.api.key_fields import CHANGED, KEY, NEW, ROTATED, check_rights, facts_in, lifted, rotation_in
 from portal.api.key_rows import shown_one
 from portal.api.management import Ask, gets, posts
 from portal.models import Team, User, VirtualKey
@@ -28,6 +28,7 @@ SORTS = {
 
 def generate(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Makes a key. It is shown this once."""
+    values = lifted(values)
     team = _team(ask, values.get("team_id"))
     ask.require("keys.create", team)
     check_rights(ask, team, values, owner=None)
@@ -195,6 +196,7 @@ def reset_spend(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _change(ask: Ask, row: VirtualKey, values: dict[str, Any]) -> None:
+    values = lifted(values)
     ask.require("keys.manage", row)
     check_rights(ask, row.team, values, owner=row)
     changes: dict[str, Any] = {**facts_in(ask, values), **rotation_in(values, row)}
@@ -205,6 +207,9 @@ def _change(ask: Ask, row: VirtualKey, values: dict[str, Any]) -> None:
         changes["team"] = _team(ask, values["team_id"])
         ask.require("keys.limits", changes["team"])
     keys.update_key(actor=ask.actor, key=row, **changes)
+    if values.get("spend") is not None:
+        ask.require("keys.limits", row)
+        keys.reset_spend(actor=ask.actor, key=row, spend=values["spend"])
     if "blocked" in values and values["blocked"] is not None and values["blocked"] != row.is_blocked:
         change = keys.block_key if values["blocked"] else keys.unblock_key
         change(actor=ask.actor, key=row)

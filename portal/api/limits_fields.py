@@ -7,7 +7,7 @@ from typing import Any
 
 from portal.api import fields
 from portal.api.fields import Field
-from portal.services import budgets, options
+from portal.services import budget_figures, options, own_routing
 
 FIGURES: Mapping[str, Field] = {
     "max_budget": fields.money("Dollars that may be spent in one `budget_duration`; null for no bound."),
@@ -24,6 +24,10 @@ FIGURES: Mapping[str, Field] = {
         }
     ),
     "model_max_budget": fields.mapping("By model: `{budget_limit, time_period}`."),
+}
+LENT: Mapping[str, Field] = {
+    "temp_budget_increase": fields.money("Dollars beside `max_budget` until `temp_budget_expiry`."),
+    "temp_budget_expiry": fields.text("A moment or a day, UTC where it names no zone.", 40),
 }
 LIMITS: Mapping[str, Field] = {
     "rpm_limit": fields.option("rpm_limit", {"type": "integer", "nullable": True}),
@@ -59,11 +63,40 @@ RIGHTS: Mapping[str, Field] = {
     ),
     "tags": fields.option("tags", _TEXTS | {"description": "What its calls are counted under."}),
 }
+_COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
+WAYS: Mapping[str, Field] = {
+    "tag_rpm_limit": fields.option("tag_rpm_limit", _COUNTS | {"description": "By tag of its calls."}),
+    "budget_fallbacks": fields.option(
+        "budget_fallbacks",
+        {
+            "type": "object",
+            "additionalProperties": _TEXTS,
+            "description": "By model: those to ask in its place when a budget does not pay for it.",
+        },
+    ),
+    "router_settings": fields.option(
+        "router_settings",
+        {
+            "type": "object",
+            "nullable": True,
+            "additionalProperties": True,
+            "description": f"Before the instance's own: {', '.join(own_routing.NAMES)}.",
+        },
+    ),
+    "enforced_params": fields.option(
+        "enforced_params", _TEXTS | {"description": "What requests must say: user, metadata.job …"}
+    ),
+    "allowed_cache_controls": fields.option(
+        "allowed_cache_controls",
+        _TEXTS | {"description": f"Of {', '.join(options.CACHE_CONTROLS)}; empty for all."},
+    ),
+}
+"""How calls are made rather than how many."""
 
 
 def figures_in(values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of budgets among what a request gave."""
-    return {name: values[name] for name in budgets.FIELDS if name in values}
+    return {name: values[name] for name in budget_figures.FIELDS if name in values}
 
 
 def options_in(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +111,16 @@ def limits_shown(stored: Mapping[str, Any]) -> dict[str, Any]:
         "max_parallel_requests": stored.get("max_parallel_requests"),
         "model_rpm_limit": stored.get("model_rpm_limit", {}),
         "model_tpm_limit": stored.get("model_tpm_limit", {}),
+    }
+
+
+def ways_shown(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "tag_rpm_limit": stored.get("tag_rpm_limit", {}),
+        "budget_fallbacks": stored.get("budget_fallbacks", {}),
+        "router_settings": stored.get("router_settings", {}),
+        "enforced_params": stored.get("enforced_params", []),
+        "allowed_cache_controls": stored.get("allowed_cache_controls", []),
     }
 
 

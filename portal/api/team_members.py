@@ -7,7 +7,7 @@ from typing import Any
 
 from portal.api import enrolment, fields, teams
 from portal.api.fields import Field
-from portal.api.limits_fields import LIMITS
+from portal.api.limits_fields import LENT, LIMITS
 from portal.api.management import Ask, posts
 from portal.services import options
 from portal.services import teams as services
@@ -22,6 +22,7 @@ MEMBER: Mapping[str, Field] = {
     "budget_id": fields.text("A budget to share.", 64),
     "rpm_limit": LIMITS["rpm_limit"],
     "tpm_limit": LIMITS["tpm_limit"],
+    **LENT,
 }
 ADDED: Mapping[str, Field] = {
     **{name: field for name, field in MEMBER.items() if name not in {"user_id", "user_email", "role"}},

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from portal.services import budgets
+from portal.services import budget_figures
 
 DURATIONS = (("", "Never"), ("1d", "Each day"), ("7d", "Each week"), ("30d", "Each month"))
 MONEY = {"max_budget": "Budget in dollars"}
@@ -22,7 +22,7 @@ class LimitsForm(forms.Form):
     """Blank means no limit. What is kept under other durations than those offered stays as it is."""
 
     max_budget = forms.DecimalField(
-        required=False, min_value=0, max_value=budgets.MOST_DOLLARS, max_digits=20, decimal_places=12,
+        required=False, min_value=0, max_value=budget_figures.MOST_DOLLARS, max_digits=20, decimal_places=12,
         label="Budget in dollars", help_text="Blank: no limit.",
         widget=forms.NumberInput(attrs={"step": "any", "placeholder": "No limit"}),
     )  # fmt: skip

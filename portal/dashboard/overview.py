@@ -114,7 +114,7 @@ def _state(caller: Caller) -> State:
         Exists(Deployment.objects.all()),
         Exists(VirtualKey.objects.filter(deleted_at=None, team_id=caller.team_id)),
         Exists(UsageRecord.objects.filter(team_id=caller.team_id, status__lt=400)),
-        Subquery(files.annotate(count=Count("pk")).values("count")),
+        Subquery(files.annotate(count=Count("*")).values("count")),
         Subquery(files.annotate(bytes=Sum("size")).values("bytes")),
     )[0]
     return State(found[: len(STEPS)], found[-2] or 0, found[-1] or 0)
@@ -190,23 +190,25 @@ def _failed_copies(request: HttpRequest) -> list[Problem]:
 
 def _used_up_budgets(request: HttpRequest) -> list[Problem]:
     """Budgets of the team and of its keys that are nearly or wholly used up."""
+    now = timezone.now()
     caller = caller_of(request)
     keys = VirtualKey.objects.filter(team_id=caller.team_id, deleted_at=None)
     subjects = keys.annotate(subject=Concat(Value("key:"), Cast("pk", CharField()))).values("subject")
     windows = BudgetWindow.objects.filter(
         Q(subject=budgets.team_subject(caller.team_id)) | Q(subject__in=subjects),
-        Q(resets_at=None) | Q(resets_at__gt=timezone.now()),
+        Q(resets_at=None) | Q(resets_at__gt=now),
         max_budget__gt=0,
         spent__gte=F("max_budget") * Value(NEARLY),
     )
     return [
         Problem(
             f"A budget of {'the team' if window.subject.startswith('team') else 'a key'} is "
-            f"{'used up' if window.spent >= (window.max_budget or 0) else 'nearly used up'}",
-            f"{dollars(window.spent)} of {dollars(window.max_budget)}",
+            f"{'used up' if window.spent >= most else 'nearly used up'}",
+            f"{dollars(window.spent)} of {dollars(most)}",
             reverse("keys") if window.subject.startswith("key") else reverse("teams"),
         )
         for window in windows[:MOST_PROBLEMS]
+        if (most := window.most_at(now)) is not None and window.spent >= most * NEARLY
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from portal.services import router_kinds
 from portal.services.config import tables
 from portal.services.settings import FIELDS, SECRETS, Found, Known, split
 
@@ -131,7 +132,7 @@ INPUTS: Mapping[str, Callable[[], forms.Field]] = {
     ),
     "general_settings.bodies_retention_days": lambda: _whole("Days that contents are kept", placeholder="30"),
     "router_settings.routing_strategy": lambda: forms.ChoiceField(
-        label="Strategy", choices=[(name, name) for name in tables.ROUTING_STRATEGIES], required=False
+        label="Strategy", choices=[(name, name) for name in router_kinds.ROUTING_STRATEGIES], required=False
     ),
     "router_settings.num_retries": lambda: _whole("Retries", "Further attempts of one call.", "2"),
     "router_settings.timeout": lambda: _seconds("Timeout of a call, seconds", placeholder="600"),

@@ -184,7 +184,7 @@ def unlocalised(amount: float | None) -> str:
 @register.filter
 def is_over(budget: Mapping[str, Any]) -> bool:
     """Is a budget (as services.budgets.described has it) used up?"""
-    most = budget.get("max_budget")
+    most = budget.get("budget_now")
     return most is not None and (budget.get("budget_spend") or 0) >= most
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -24,7 +25,7 @@ from portal.services.prices import Tokens
 from portal.services.reservations import Verdict, Wish, bookkeeper
 from portal.services.snapshots import Window
 from portal.services.usage import UsageRow
-from providers.errors import BudgetExceeded, PorticoError
+from providers.errors import BudgetExceeded, InvalidRequest, PorticoError
 from providers.types import Json
 
 PATIENCE_SECONDS = 15.0
@@ -34,6 +35,8 @@ MOST_OUTPUT_TOKENS = 65_536
 CHARACTERS_PER_TOKEN = 4
 FILE_TOKENS = 2_000
 MOST_TAGS = 20
+THROTTLE = "budget_exceeded_throttle_percentage"
+"""Of `litellm_settings`: 0.1 leaves a tenth of the limits."""
 OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 ROW_FACTS = (
     "request_id",
@@ -81,7 +84,7 @@ async def count(caller: Caller, entry: ModelEntry, body: Json, files: int, settl
     row.tags = tags_of(caller, body)
     asked = sum(text_characters(body.get(name)) for name in ASKED_FIELDS)
     settlement.asked_tokens = asked // CHARACTERS_PER_TOKEN + FILE_TOKENS * files
-    buckets = limits.buckets_of(caller, entry.name, _limits_of(entry))
+    buckets = limits.buckets_of(caller, entry.name, _limits_of(entry), row.tags)
     if settlement.tickets:
         wanted_keys = {bucket.key for bucket in buckets}
         settlement.tickets[:] = [limiter.shed(ticket, wanted_keys) for ticket in settlement.tickets]
@@ -120,13 +123,16 @@ async def _reserve(
     if all(window.most is None for window in windows):
         return body
     known = [plan for plan in plans if not plan.prices.is_unknown]
-    if not known:
-        return body  # the answer's headers warn that the call has no cost
+    if not known or all(plan.prices.is_free for plan in known):
+        return body  # of an unknown price the answer's headers warn; what is free no budget stops
     bound = _output_bound(body, entry)
     most = max(_cost(plan, asked + attached, bound) for plan in known)
     least = max(_cost(plan, asked // CHARACTERS_PER_TOKEN, min(1, bound)) for plan in known)
     wish = Wish(row.call_id, row.windows, most, least, {name: getattr(row, name) for name in ROW_FACTS})
-    verdict = await bookkeeper.reserve(wish, PATIENCE_SECONDS)
+    share = _share_left(caller)
+    verdict = await bookkeeper.reserve(wish, PATIENCE_SECONDS if share is None else 0)
+    if verdict.granted is None and share is not None:
+        verdict = await _slowed_down(caller, wish, windows, verdict, share, settlement)
     if verdict.granted is None:
         raise _refusal(verdict)
     if verdict.granted < most:
@@ -134,9 +140,60 @@ async def _reserve(
     return body
 
 
+def _share_left(caller: Caller) -> float | None:
+    """What is left of a key's limits once its `max_budget` is spent, where it is then slowed down; None
+    where it is stopped: for want of its wish, of the operator's setting, or of any limit to be reduced."""
+    own = caller.key_options
+    if not own.throttles or (own.limits.requests is None and own.limits.tokens is None):
+        return None
+    share = catalog.snapshot().settings.litellm.get(THROTTLE)
+    return (
+        share if isinstance(share, int | float) and not isinstance(share, bool) and 0 < share <= 1 else None
+    )
+
+
+async def _slowed_down(
+    caller: Caller,
+    wish: Wish,
+    windows: Sequence[Window],
+    verdict: Verdict,
+    share: float,
+    settlement: Settlement,
+) -> Verdict:
+    """Lets a call go on beyond its key's `max_budget` as long as it keeps within a share of the key's limits.
+
+    Every other budget holds as ever. Raises RateLimited.
+    """
+    assert caller.key_id is not None
+    subject = key_subject(caller.key_id)
+    own = frozenset(
+        window.id
+        for window in windows
+        if window.subject == subject and not window.model and not window.position
+    )
+    if verdict.window not in own:
+        return await bookkeeper.reserve(wish, PATIENCE_SECONDS) if verdict.is_busy else verdict
+    limits.require_share(settlement.tickets, limits.key_bucket(caller.key_id), share)
+    settlement.notes.append(f"the budget of this key is spent; its limits are reduced to {share:.0%}")
+    return await bookkeeper.reserve(replace(wish, unbound=own), PATIENCE_SECONDS)
+
+
 def _give_back(tickets: Sequence[Ticket], row: UsageRow) -> None:
     for ticket in tickets:
         limiter.give_back(ticket, row.input_tokens + row.output_tokens)
+
+
+def require_needed(caller: Caller, body: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest when a request lacks what its key's or team's `enforced_params` ask for."""
+    key, team = caller.key_options.needed, caller.team_options.needed
+    for name in (*key, *team) if key or team else ():
+        found: object = body
+        for part in name.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found is None or found == "":
+            raise InvalidRequest(
+                f"Requests with this key must say `{name}`.", param=name, code="missing_parameter"
+            )
 
 
 def tags_of(caller: Caller, body: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from portal.gateway.bounds import NO_BOUNDS, Bounds, bounds_of, without_bounds
 from portal.gateway.keeping import Keeper
 from portal.gateway.settlement import Settlement
 from portal.rest.errors import from_exception
-from portal.services import catalog
+from portal.services import catalog, own_routing
 from portal.services import plans as planning
 from portal.services.access import Caller
 from portal.services.catalog import DeploymentPlan, ModelEntry, SettingsEntry
@@ -91,11 +91,19 @@ async def choose(
 
     `can` leaves only deployments whose provider has what the call needs.
     """
+    admission.require_needed(caller, body)
     entry = catalog.find_model(body["model"], caller)
     settlement.row.model = entry.name
     entry = narrowed(entry, can)
-    call = Call(caller, body, entry, catalog.snapshot().settings, settlement, can=can)
+    call = Call(caller, body, entry, _settings_of(caller), settlement, can=can)
     return await with_files(call, found)
+
+
+def _settings_of(caller: Caller) -> SettingsEntry:
+    """The operator's, with what the key and its team route in their own way."""
+    settings = catalog.snapshot().settings
+    team, key = caller.team_options.router, caller.key_options.router
+    return own_routing.merged(settings, team, key) if team or key else settings
 
 
 def narrowed(entry: ModelEntry, can: Callable[[Provider], object] | None) -> ModelEntry:
@@ -133,6 +141,8 @@ async def ask(call: Call, send: Send[T]) -> T:
         tags=admission.tags_of(call.caller, call.body) if policy.filters_tags else (),
         is_stream=bool(call.body.get("stream")),
     )
+    if call.settings.is_own and not own_routing.TIMES.isdisjoint(call.settings.router):
+        plans = [planning.timed(plan, call.settings) for plan in plans]
     deadline = _deadline(call, bounds, plans)
     files = len(call.references)
     async with _in_time(bounds, deadline):

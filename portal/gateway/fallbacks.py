@@ -1,4 +1,5 @@
-"""Asks other models when the one that was asked for fails: those of the settings, or of the request.
+"""Asks other models when the one that was asked for fails: those of the settings, or of the request; and the
+cheaper ones of a key when its budget does not pay for it.
 
 A call has one row in the ledger whatever was tried, and no model is asked twice.
 https://docs.litellm.ai/docs/proxy/reliability
@@ -17,9 +18,11 @@ from portal.gateway.bodies import header_safe
 from portal.rest import metrics
 from portal.services import catalog, fallbacks
 from portal.services.access import Caller
-from portal.services.catalog import ModelEntry, SettingsEntry
+from portal.services.catalog import ModelEntry
 from portal.services.fallbacks import KINDS, Kind, Rules, Target
+from portal.services.own_routing import Readings
 from providers.errors import (
+    BudgetExceeded,
     ContentRefused,
     ContextTooLong,
     InvalidRequest,
@@ -101,10 +104,20 @@ class _Guide:
     rules: Rules
 
     def following(self, entry: ModelEntry, error: PorticoError, asked_as: str = "") -> Sequence[Target]:
-        kind = _kind_of(error)
-        if kind is None or self.wishes.are_off:
+        if self.wishes.are_off:
             return ()
-        return self.targets(kind, entry, asked_as)
+        if self.call.settlement.is_admission_refused:
+            return self.cheaper(entry, asked_as) if isinstance(error, BudgetExceeded) else ()
+        kind = _kind_of(error)
+        return () if kind is None else self.targets(kind, entry, asked_as)
+
+    def cheaper(self, entry: ModelEntry, asked_as: str) -> Sequence[Target]:
+        """`budget_fallbacks` of the key, else of its team."""
+        names = [name for name in (entry.name, asked_as) if name]
+        for options in (self.call.caller.key_options, self.call.caller.team_options):
+            if (found := fallbacks.find(options.budget_fallbacks, *names)) is not None:
+                return found
+        return ()
 
     def refusal_is_error(self, entry: ModelEntry, asked_as: str = "") -> bool:
         return not self.wishes.are_off and bool(self.targets("content_policy_fallbacks", entry, asked_as))
@@ -137,7 +150,7 @@ def _kind_of(error: PorticoError) -> Kind | None:
 
 def check(call: Call, wishes: Wishes) -> None:
     """Raises ModelNotFound when the request names a model that its caller may not use."""
-    guide = _Guide(call, wishes, _rules_of(call.settings))
+    guide = _Guide(call, wishes, _rules.of(call.settings))
     for kind in wishes.lists:
         for target in guide.targets(kind, call.entry, call.body["model"]):
             _find(fallbacks.name_of(target), call.caller)
@@ -150,8 +163,8 @@ async def ask(call: Call, send: Send[T], wishes: Wishes = NO_WISHES, prepare: Pr
     """
     settlement = call.settlement
     settlement.headers["x-litellm-attempted-fallbacks"] = "0"
-    rules = _rules_of(call.settings)
-    if not rules and wishes is NO_WISHES:
+    rules = _rules.of(call.settings)
+    if not rules and wishes is NO_WISHES and not _has_cheaper(call.caller):
         return await attempts.ask(call, send)
     guide = _Guide(call, wishes, rules)
     asked_as = call.body["model"]
@@ -161,7 +174,7 @@ async def ask(call: Call, send: Send[T], wishes: Wishes = NO_WISHES, prepare: Pr
         may_refuse = guide.refusal_is_error(call.entry, asked_as)
         return await attempts.ask(replace(call, refusal_is_error=may_refuse), send)
     except PorticoError as error:
-        targets = () if settlement.is_admission_refused else guide.following(call.entry, error, asked_as)
+        targets = guide.following(call.entry, error, asked_as)
         if not targets:
             raise
         return await _ask_others(guide, targets, send, prepare, error)
@@ -179,42 +192,45 @@ async def _ask_others(
     waiting = deque(targets)
     asked = {call.entry.name}
     most = guide.rules.most
-    failed, why = call.entry.name, first.code
+    if isinstance(first, BudgetExceeded):  # whatever bounds fallbacks after failures
+        most = max(most, len(targets))
+    failed, last = call.entry.name, first
     while waiting and settlement.fallbacks < most:
         target = waiting.popleft()
         entry = _usable(fallbacks.name_of(target), call.caller)
         if entry is None or entry.name in asked:
             continue
         asked.add(entry.name)
-        _note(call, entry, f"{entry.name} was asked because {failed} failed: {why}")
+        _note(call, entry, f"{entry.name} was asked because {_what_happened(failed, last)}")
         try:
             following = await _moved(call, entry, target, prepare)
             may_refuse = guide.refusal_is_error(entry)
             answer = await attempts.ask(replace(following, refusal_is_error=may_refuse), send)
         except PorticoError as error:
             metrics.fallbacks.labels("no").inc()
-            failed, why = entry.name, error.code
-            if not settlement.is_admission_refused:
-                waiting.extend(guide.following(entry, error))
+            failed, last = entry.name, error
+            waiting.extend(guide.following(entry, error))
         else:
             metrics.fallbacks.labels("yes").inc()
             return answer
     if settlement.fallbacks:
-        settlement.notes.append(f"{failed} failed: {why}")
+        settlement.notes.append(f"{failed} failed: {last.code}")
         settlement.headers.pop("x-portico-fallback-model", None)
         settlement.row.model = call.entry.name
     raise first
 
 
-def _rules_of(settings: SettingsEntry) -> Rules:
-    """Read once for each picture of the settings, which is never changed."""
-    global _read
-    if _read[0] is not settings:
-        _read = (settings, Rules.of(settings))
-    return _read[1]
+def _what_happened(model: str, error: PorticoError) -> str:
+    if isinstance(error, BudgetExceeded):
+        return f"no budget is left for {model}: {error.code}"
+    return f"{model} failed: {error.code}"
 
 
-_read: tuple[SettingsEntry | None, Rules] = (None, Rules({}, (), 0))
+def _has_cheaper(caller: Caller) -> bool:
+    return bool(caller.key_options.budget_fallbacks or caller.team_options.budget_fallbacks)
+
+
+_rules = Readings(Rules.of)
 
 
 def _usable(name: str, caller: Caller) -> ModelEntry | None:

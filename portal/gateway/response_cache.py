@@ -20,10 +20,11 @@ from portal.gateway.attempts import Call
 from portal.gateway.keeping import Keeper
 from portal.rest import metrics
 from portal.services import kept_answers
+from portal.services.access import Caller
 from portal.services.catalog import ModelEntry
 from portal.services.kept_answers import answers
 from providers import params
-from providers.errors import InvalidRequest
+from providers.errors import Forbidden, InvalidRequest
 from providers.params import FLAG, Kind
 from providers.types import Json
 
@@ -63,6 +64,8 @@ class Wishes:
     may_write: bool = True
     is_wanted: bool = False
     namespace: str = ""
+    said: tuple[str, ...] = ()
+    """Its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def taken(body: Json) -> tuple[Json, Wishes]:
         may_write=not said.get("no-store"),
         is_wanted=bool(said.get("use-cache")),
         namespace=said.get("namespace") or "",
+        said=tuple(name for name, value in said.items() if value is not None),
     )
 
 
@@ -103,7 +107,8 @@ async def look(
     call: Call, wishes: Wishes, kind: CallType, *, may_read: bool = True
 ) -> tuple[Call, Json | None]:
     """An answer that can be given at once, counted in the caller's limits; else the call, which then keeps
-    what it is answered. Raises RateLimited."""
+    what it is answered. Raises RateLimited, and Forbidden for words that its key may not use."""
+    _require_allowed(call.caller, wishes)
     policy = _policy(call, wishes, kind)
     if policy is None:
         return call, None
@@ -129,6 +134,17 @@ async def look(
             answers.keep(key, answer, policy.seconds, is_shared=policy.is_shared)
 
     return replace(call, keeper=Keeper(keep)), None
+
+
+def _require_allowed(caller: Caller, wishes: Wishes) -> None:
+    """`allowed_cache_controls` of the key and of the team; empty for all."""
+    for options in (caller.key_options, caller.team_options) if wishes.said else ():
+        if options.cache_controls and (beyond := [x for x in wishes.said if x not in options.cache_controls]):
+            raise Forbidden(
+                f"This key may not use cache.{beyond[0]}.",
+                param=f"{WORD}.{beyond[0]}",
+                code="cache_control_not_allowed",
+            )
 
 
 def _policy(call: Call, wishes: Wishes, kind: CallType) -> _Policy | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
+from decimal import Decimal
 
 from django.db import models
 
@@ -34,7 +36,8 @@ class BudgetWindow(models.Model):
 
     `subject` reads `key:7`, `team:3`, `member:3:5`, `user:5`, `model:gpt`, `tag:nightly`; numbers are
     primary keys. `model` narrows it to calls of one model. `spent` starts anew at `resets_at`, `reserved` is
-    what calls in flight may still cost. `position` 0 is `max_budget`, higher ones are `budget_limits`.
+    what calls in flight may still cost. `position` 0 is `max_budget`, higher ones are `budget_limits`. Until
+    `increase_ends_at` so much more than `max_budget` may be spent as `increase` says.
     """
 
     subject = models.CharField(max_length=230)
@@ -43,6 +46,8 @@ class BudgetWindow(models.Model):
     duration = models.CharField(max_length=16, blank=True)
     max_budget = models.DecimalField(max_digits=20, decimal_places=12, null=True, blank=True)
     soft_budget = models.DecimalField(max_digits=20, decimal_places=12, null=True, blank=True)
+    increase = models.DecimalField(max_digits=20, decimal_places=12, null=True, blank=True)
+    increase_ends_at = models.DateTimeField(null=True, blank=True)
     spent = models.DecimalField(max_digits=20, decimal_places=12, default=0)
     reserved = models.DecimalField(max_digits=20, decimal_places=12, default=0)
     resets_at = models.DateTimeField(null=True, blank=True)
@@ -58,6 +63,12 @@ class BudgetWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.model} {self.duration}".strip()
+
+    def most_at(self, now: datetime) -> Decimal | None:
+        """Dollars that may be spent as things are now; None for any."""
+        if self.max_budget is None or self.increase is None or self.increase_ends_at is None:
+            return self.max_budget
+        return self.max_budget + self.increase if now < self.increase_ends_at else self.max_budget
 
 
 class Reservation(models.Model):

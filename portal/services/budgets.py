@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -20,21 +20,12 @@ from portal.models import (
     User,
     VirtualKey,
 )
-from portal.services import audit, durations, options, validation
+from portal.services import audit, budget_figures, durations, options, validation
 from portal.services.audit import Actor
-from providers.errors import Conflict, InvalidRequest
+from providers.errors import Conflict
 
-FIELDS = ("max_budget", "soft_budget", "budget_duration", "budget_limits", "model_max_budget")
-MOST_DOLLARS = Decimal(10) ** 7
-MOST_WINDOWS = 10
 NOTHING = Decimal(0)
-MOST_MODELS = 100
 AUDITED = ("max_budget", "soft_budget", "duration", "options")
-
-Place = tuple[str, int]
-"""Model ("" for all) and position of a window."""
-Figures = tuple[str, Decimal | None, Decimal | None]
-"""Duration, most dollars, dollars from which an alert is due."""
 
 
 def subject_of(obj: VirtualKey | Team | User | Membership) -> str:
@@ -75,28 +66,28 @@ def tag_subject(tag: str) -> str:
 
 
 def change(subject: str, changes: Mapping[str, Any], *, spent: Decimal = Decimal(0)) -> None:
-    """Sets those of FIELDS that are given; None takes one away. Call it inside a transaction.
+    """Sets those of budget_figures.FIELDS that are given; None takes one away. Call it inside a transaction.
 
     `spent` is what a first window without an end starts from: what was spent before there was a budget.
     """
     if not changes:
         return
     rows = {(row.model, row.position): row for row in BudgetWindow.objects.filter(subject=subject)}
-    wanted = _wanted(rows, changes)
+    wanted = budget_figures.wanted(rows, changes)
     now = timezone.now()
     revision = Revision.advance()
-    for place, (duration, most, soft) in wanted.items():
+    for place, each in wanted.items():
         row = rows.pop(place, None)
         if row is None:
-            start = spent if place == ("", 0) and not duration else Decimal(0)
+            start = spent if place == ("", 0) and not each.duration else Decimal(0)
             row = BudgetWindow(subject=subject, model=place[0], position=place[1], spent=start)
-            row.resets_at = durations.next_reset(duration, now)
-        elif (row.duration, row.max_budget, row.soft_budget) == (duration, most, soft):
+            row.resets_at = durations.next_reset(each.duration, now)
+        elif budget_figures.figures_of(row) == each:
             continue
-        elif row.duration != duration:
-            row.resets_at = durations.next_reset(duration, now)
-        row.duration, row.max_budget, row.soft_budget, row.revision = duration, most, soft, revision
-        row.alerted_at = None
+        elif row.duration != each.duration:
+            row.resets_at = durations.next_reset(each.duration, now)
+        row.duration, row.max_budget, row.soft_budget, row.increase, row.increase_ends_at = each
+        row.alerted_at, row.revision = None, revision
         if row._state.adding:
             row.save()
         else:  # the counters move under calls in flight and must not be written back
@@ -105,6 +96,8 @@ def change(subject: str, changes: Mapping[str, Any], *, spent: Decimal = Decimal
                     "duration",
                     "max_budget",
                     "soft_budget",
+                    "increase",
+                    "increase_ends_at",
                     "revision",
                     "alerted_at",
                     "resets_at",
@@ -145,19 +138,6 @@ def described(subjects: Sequence[str]) -> dict[str, dict[str, Any]]:
     for row in BudgetWindow.objects.filter(subject__in=subjects):
         rows[row.subject].append(row)
     return {subject: _described(rows.get(subject, [])) for subject in subjects}
-
-
-def money(value: object, param: str) -> Decimal | None:
-    """Dollars; None for none."""
-    if value is None or value == "":
-        return None
-    try:
-        amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 <= amount <= MOST_DOLLARS:
-        raise InvalidRequest(f"`{param}` must be dollars from 0 to {MOST_DOLLARS}.", param=param)
-    return amount.quantize(Decimal("1e-12"))
 
 
 def create_budget(*, actor: Actor, budget_id: str | None = None, **values: Any) -> Budget:
@@ -234,11 +214,11 @@ def _set(budget: Budget, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         match name:
             case "max_budget" | "soft_budget":
-                setattr(budget, name, money(value, name))
+                setattr(budget, name, budget_figures.money(value, name))
             case "budget_duration":
                 budget.duration = durations.checked(value)
             case "model_max_budget":
-                kept = _written_by_model(value)
+                kept = budget_figures.by_model(value)
                 budget.options = {key: item for key, item in budget.options.items() if key != name}
                 budget.options |= {name: kept} if kept else {}
             case _:
@@ -250,87 +230,6 @@ def _set(budget: Budget, values: Mapping[str, Any]) -> None:
         budget.options["model_max_budget"] = kept_models
 
 
-def _wanted(rows: Mapping[Place, BudgetWindow], changes: Mapping[str, Any]) -> dict[Place, Figures]:
-    """The windows as they are to be: those that stand, with the changes."""
-    main = rows.get(("", 0))
-    most, soft, duration = (main.max_budget, main.soft_budget, main.duration) if main else (None, None, "")
-    if "max_budget" in changes:
-        most = money(changes["max_budget"], "max_budget")
-    if "soft_budget" in changes:
-        soft = money(changes["soft_budget"], "soft_budget")
-    if "budget_duration" in changes:
-        duration = durations.checked(changes["budget_duration"])
-    wanted: dict[Place, Figures] = {}
-    if most is not None or soft is not None:
-        wanted["", 0] = (duration, most, soft)
-    if "budget_limits" in changes:
-        wanted |= _extra(changes["budget_limits"])
-    else:
-        wanted |= {place: _figures(row) for place, row in rows.items() if not place[0] and place[1] > 0}
-    if "model_max_budget" in changes:
-        wanted |= _by_model(changes["model_max_budget"])
-    else:
-        wanted |= {place: _figures(row) for place, row in rows.items() if place[0]}
-    return wanted
-
-
-def _figures(row: BudgetWindow) -> Figures:
-    return row.duration, row.max_budget, row.soft_budget
-
-
-def _extra(written: object) -> dict[Place, Figures]:
-    """`budget_limits`: [{budget_duration, max_budget}], several windows at once."""
-    if written is None:
-        return {}
-    if not isinstance(written, Sequence) or isinstance(written, str) or len(written) > MOST_WINDOWS:
-        raise InvalidRequest(
-            f"`budget_limits` must be a list of at most {MOST_WINDOWS} windows.", param="budget_limits"
-        )
-    found: dict[Place, Figures] = {}
-    for number, item in enumerate(written, start=1):
-        param = f"budget_limits[{number - 1}]"
-        window = options.mapping(item, param)
-        if unknown := set(window) - {"budget_duration", "max_budget", "reset_at", "spend"}:
-            raise InvalidRequest(f"`{param}` does not take `{min(unknown)}`.", param=param)
-        most = money(window.get("max_budget"), f"{param}.max_budget")
-        if most is None:
-            raise InvalidRequest(f"`{param}` needs a `max_budget`.", param=param)
-        found["", number] = (
-            durations.checked(window.get("budget_duration"), param=f"{param}.budget_duration"),
-            most,
-            None,
-        )
-    return found
-
-
-def _by_model(written: object) -> dict[Place, Figures]:
-    """`model_max_budget`: {model: {budget_limit, time_period}} or {model: dollars}."""
-    return {
-        (name, 0): (item["time_period"], money(item["budget_limit"], "model_max_budget"), None)
-        for name, item in _written_by_model(written).items()
-    }
-
-
-def _written_by_model(written: object) -> dict[str, dict[str, Any]]:
-    if written is None:
-        return {}
-    models = options.mapping(written, "model_max_budget")
-    if len(models) > MOST_MODELS:
-        raise InvalidRequest(
-            f"`model_max_budget` takes at most {MOST_MODELS} models.", param="model_max_budget"
-        )
-    found = {}
-    for name, item in models.items():
-        param = f"model_max_budget.{name}"
-        figures = item if isinstance(item, Mapping) else {"budget_limit": item}
-        most = money(figures.get("budget_limit", figures.get("max_budget")), param)
-        if most is None:
-            raise InvalidRequest(f"`{param}` needs a `budget_limit`.", param=param)
-        period = durations.checked(figures.get("time_period", figures.get("budget_duration")), param=param)
-        found[name] = {"budget_limit": str(most), "time_period": period}
-    return found
-
-
 def _described(rows: Sequence[BudgetWindow]) -> dict[str, Any]:
     main = next((row for row in rows if not row.model and row.position == 0), None)
     return {
@@ -338,6 +237,9 @@ def _described(rows: Sequence[BudgetWindow]) -> dict[str, Any]:
         "soft_budget": _dollars(main.soft_budget) if main else None,
         "budget_duration": (main.duration or None) if main else None,
         "budget_reset_at": _moment(main.resets_at) if main else None,
+        "temp_budget_increase": _dollars(main.increase) if main else None,
+        "temp_budget_expiry": _moment(main.increase_ends_at) if main else None,
+        "budget_now": _dollars(main.most_at(timezone.now())) if main else None,
         "budget_spend": _dollars(_spent(main)) if main else None,
         "budget_reserved": _dollars(main.reserved) if main else None,
         "budget_limits": [

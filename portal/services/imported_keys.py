@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from portal.models import Team, User, VirtualKey
-from portal.services import budgets, keys, options, teams
+from portal.services import budget_figures, keys, options, teams
 from portal.services.audit import Actor
 from providers.errors import InvalidRequest
 
@@ -17,6 +17,15 @@ NO_MODELS = frozenset({"all-team-models", "all-proxy-models"})
 """LiteLLM's words for no narrowing."""
 YES = frozenset({True, "t", "true", "True"})
 COUNTS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+OF_A_WINDOW = ("budget_duration", "max_budget")
+IN_COLUMNS = ("budget_fallbacks", "router_settings", "allowed_cache_controls")
+IN_METADATA = (
+    "model_rpm_limit",
+    "model_tpm_limit",
+    "tag_rpm_limit",
+    "enforced_params",
+    "throttle_on_budget_exceeded",
+)
 
 
 def take_over(*, actor: Actor, row: Mapping[str, Any]) -> VirtualKey:
@@ -42,7 +51,7 @@ def take_over(*, actor: Actor, row: Mapping[str, Any]) -> VirtualKey:
         is_blocked=read.get("blocked") in YES,
         rotation_interval=str(read.get("rotation_interval") or "") if read.get("auto_rotate") in YES else "",
         rotate_at=_moment(read.get("key_rotation_at"), "key_rotation_at"),
-        spend=budgets.money(read.get("spend"), "spend") or Decimal(0),
+        spend=budget_figures.money(read.get("spend"), "spend") or Decimal(0),
     )
 
 
@@ -63,20 +72,36 @@ def _options(read: Mapping[str, Any]) -> dict[str, Any]:
     }
     if isinstance(read.get("aliases"), Mapping):
         found["aliases"] = read["aliases"]
-    metadata = read.get("metadata")
-    if isinstance(metadata, Mapping) and isinstance(metadata.get("tags"), list):
-        found["tags"] = metadata["tags"]
+    if isinstance(_metadata(read).get("tags"), list):
+        found["tags"] = _metadata(read)["tags"]
     routes = [
         name for name in read.get("allowed_routes") or [] if name in options.ROUTE_GROUPS or name[:1] == "/"
     ]
-    return found | ({"allowed_routes": routes} if routes else {})
+    return found | _ways(read) | ({"allowed_routes": routes} if routes else {})
+
+
+def _ways(read: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the row, and what LiteLLM keeps of a key in its metadata."""
+    kept = _metadata(read)
+    found = {name: read[name] for name in IN_COLUMNS if read.get(name)}
+    found |= {name: kept[name] for name in IN_METADATA if kept.get(name)}
+    return options.changed({}, found)
+
+
+def _metadata(read: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = read.get("metadata")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _figures(read: Mapping[str, Any]) -> dict[str, Any]:
     figures = {name: read[name] for name in ("max_budget", "soft_budget", "budget_duration") if name in read}
     if isinstance(read.get("model_max_budget"), Mapping) and read["model_max_budget"]:
         figures["model_max_budget"] = read["model_max_budget"]
-    return figures
+    if isinstance(read.get("budget_limits"), list):
+        windows = [each for each in read["budget_limits"] if isinstance(each, Mapping)]
+        figures["budget_limits"] = [{name: each.get(name) for name in OF_A_WINDOW} for each in windows]
+    lent = {name: value for name in budget_figures.LENT if (value := _metadata(read).get(name))}
+    return figures | (lent if "max_budget" in figures else {})
 
 
 def _team(actor: Actor, team_id: Any) -> Team:

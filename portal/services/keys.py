@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from portal import crypto
 from portal.models import Budget, RetiredKey, Revision, Team, User, VirtualKey
-from portal.services import audit, budgets, durations, validation
+from portal.services import audit, budgets, durations, guarantees, validation
 from portal.services import options as key_options
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
@@ -42,8 +42,8 @@ class KeyFacts(TypedDict, total=False):
     """What a key may be given beside its name and team.
 
     `allowed_models` narrows the team's. `options` are those of portal.services.options, `figures` those of
-    budgets.FIELDS; `budget` lends its own. After each `rotation_interval` a new value is due; somebody has
-    to fetch it (portal.services.alerts), as a value is shown once to a person and kept nowhere.
+    budget_figures.FIELDS; `budget` lends its own. After each `rotation_interval` a new value is due; somebody
+    has to fetch it (portal.services.alerts), as a value is shown once to a person and kept nowhere.
     """
 
     allowed_models: Sequence[str]
@@ -240,6 +240,7 @@ def _save_new(actor: Actor, row: VirtualKey, facts: NewKeyFacts) -> None:
     if row.rotation_interval and (due := facts.get("rotate_at")):
         row.rotate_at = due
     with transaction.atomic():
+        guarantees.require_room(row)
         row.revision = Revision.advance()
         _require_unused(row.digest)
         try:
@@ -294,6 +295,7 @@ def _finish(
     if not new and not figures:
         return key
     with transaction.atomic():
+        guarantees.require_room(key)
         budgets.change(budgets.key_subject(key.pk), figures, spent=key.spend)
         key.revision = Revision.advance()
         key.save(update_fields=[*CHANGEABLE, "rotate_at", "team", "user", "budget", "revision", "updated_at"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
@@ -162,18 +163,54 @@ class Limiter:
         self._rests_until = time.monotonic() + REST_SECONDS
 
 
-def buckets_of(caller: Caller, model: str, of_model: Limits) -> list[Bucket]:
+def buckets_of(caller: Caller, model: str, of_model: Limits, tags: Sequence[str] = ()) -> list[Bucket]:
     """Everything that bounds a caller's call of a model. `of_model` are the model's own limits."""
     found: list[Bucket] = []
     if caller.key_id is not None:
-        found += _own("api_key", f"key:{caller.key_id}", caller.key_options.limits, model, "model_per_key")
+        key = key_bucket(caller.key_id)
+        found += _own("api_key", key, caller.key_options.limits, model, "model_per_key")
+        found += _tagged("tag_per_key", key, caller.key_options.limits, tags)
     if caller.user_id is not None:
         found += _own("user", f"user:{caller.user_id}", caller.user_options.limits, model, "model_per_user")
         member = f"member:{caller.team_id}:{caller.user_id}"
         found += _own("team_member", member, caller.member_options.limits, model, "model_per_member")
-    found += _own("team", f"team:{caller.team_id}", caller.team_options.limits, model, "model_per_team")
+    team = f"team:{caller.team_id}"
+    found += _own("team", team, caller.team_options.limits, model, "model_per_team")
+    found += _tagged("tag_per_team", team, caller.team_options.limits, tags)
     found += _own("model", f"model:{model}", of_model, model, "model")
     return found
+
+
+def key_bucket(key_id: int) -> str:
+    """Where the calls of a key are counted."""
+    return f"key:{key_id}"
+
+
+def require_share(tickets: Sequence[Ticket], key: str, share: float) -> None:
+    """Raises RateLimited when a call that was counted is beyond a share of the limits of one bucket.
+
+    Of each limit at least 1 is left. Raises nothing when the call holds no such bucket.
+    """
+    for ticket in tickets:
+        for state in ticket.states:
+            if state.bucket.key == key and (refused := _beyond(state, ticket.tokens, share)) is not None:
+                raise _error([refused])
+
+
+def _beyond(state: State, tokens: int, share: float) -> State | None:
+    most = [
+        None if limit is None else max(1, math.floor(limit * share))
+        for limit in (state.bucket.requests, state.bucket.tokens)
+    ]
+    before = state.tokens - tokens
+    if most[0] is not None and state.requests > most[0]:
+        why = "requests"
+    elif most[1] is not None and before + min(tokens, most[1]) > most[1]:
+        why = "tokens"
+    else:
+        return None
+    bucket = replace(state.bucket, requests=most[0], tokens=most[1], parallel=None)
+    return replace(state, bucket=bucket, refused=why)
 
 
 def _part_of(ticket: Ticket, is_meant: Callable[[Bucket], bool]) -> Ticket:
@@ -217,6 +254,15 @@ def _own(name: str, key: str, limits: Limits, model: str, by_model: str) -> list
     if requests is not None or tokens is not None:
         found.append(Bucket(by_model, f"{key}:{model}", requests, tokens))
     return found
+
+
+def _tagged(name: str, key: str, limits: Limits, tags: Sequence[str]) -> list[Bucket]:
+    """Of the tags that have a limit. `#` keeps them apart from the models of the same key."""
+    if not limits.tag_requests:
+        return []
+    return [
+        Bucket(name, f"{key}#{tag}", limits.tag_requests[tag]) for tag in tags if tag in limits.tag_requests
+    ]
 
 
 def _error(refused: Sequence[State]) -> RateLimited:

@@ -62,6 +62,18 @@ def make_password_link(*, actor: Actor, person: User) -> str:
     return token
 
 
+def invite(*, actor: Actor, person: User, address: Address) -> None:
+    """Sends a new person a link to choose their first password. Call it where mail can be sent."""
+    name = _instance()
+    with transaction.atomic():
+        token = make_password_link(actor=actor, person=person)
+        text = (
+            f"You have an account at {name}. Open this link within {HANDED_LIFE.days} days"
+            f" to choose a password:\n\n{address(token)}\n\nYou sign in as {person.email}."
+        )
+        messages.queue_mail(recipient=person.email, subject=f"Your account at {name}", text=text)
+
+
 def ask_for_address(*, actor: Actor, person: User, email: str, address: Address) -> None:
     """Sends a link to the new address. One that is taken gets none, and nobody is told that it is."""
     email = validation.email(email)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from portal.services import validation
+from portal.services import own_routing, validation
 from providers.errors import InvalidRequest
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,6 +35,11 @@ REFUSABLE = ("files.create", "files.read", "files.content", "files.delete", "mod
 """Actions of portal.services.policy that a key's `permissions` may take away."""
 MANAGE = ("team", "all")
 """Values of `permissions.manage`: a key that manages its own team, or everything."""
+CACHE_CONTROLS = ("ttl", "s-maxage", "no-cache", "no-store", "use-cache", "namespace")
+"""What a request may say of the cache, and `allowed_cache_controls` may narrow."""
+BEST_EFFORT, GUARANTEED = "best_effort_throughput", "guaranteed_throughput"
+LIMIT_TYPES = (BEST_EFFORT, GUARANTEED)
+MOST_FALLBACKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Limits:
     parallel: int | None = None
     model_requests: Mapping[str, int] = field(default_factory=dict)
     model_tokens: Mapping[str, int] = field(default_factory=dict)
+    tag_requests: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -68,6 +74,16 @@ class Options:
     tags: tuple[str, ...] = ()
     store_bodies: bool | None = None
     """Are requests and answers kept? None: as the instance does."""
+    budget_fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Models that are asked when the budget does not pay for one."""
+    router: Mapping[str, Any] = field(default_factory=dict)
+    """What it routes in its own way (portal.services.own_routing)."""
+    needed: tuple[str, ...] = ()
+    """What its requests must hold."""
+    cache_controls: frozenset[str] = frozenset()
+    """What its requests may say of the cache; empty for anything."""
+    throttles: bool = False
+    """Is it slowed down rather than stopped when its `max_budget` is spent?"""
 
 
 NO_OPTIONS = Options()
@@ -88,16 +104,23 @@ def _parse(written: bytes) -> Options:
         stored.get("max_parallel_requests"),
         stored.get("model_rpm_limit") or {},
         stored.get("model_tpm_limit") or {},
+        stored.get("tag_rpm_limit") or {},
     )
+    router = stored.get("router_settings") or {}
     return Options(
         limits=NO_LIMITS if limits.is_empty else limits,
-        aliases=stored.get("aliases") or {},
+        aliases=own_routing.aliases_in(router) | (stored.get("aliases") or {}),
         routes=tuple(stored.get("allowed_routes") or ()),
         networks=tuple(ipaddress.ip_network(written) for written in stored.get("allowed_ips") or ()),
         refused=frozenset(name for name, value in permissions.items() if value is False),
         manage=permissions.get("manage", ""),
         tags=tuple(stored.get("tags") or ()),
         store_bodies=stored.get("store_bodies"),
+        budget_fallbacks=stored.get("budget_fallbacks") or {},
+        router=router,
+        needed=tuple(stored.get("enforced_params") or ()),
+        cache_controls=frozenset(stored.get("allowed_cache_controls") or ()),
+        throttles=stored.get("throttle_on_budget_exceeded") is True,
     )
 
 
@@ -163,6 +186,44 @@ def _aliases(value: object, param: str) -> dict[str, str]:
     return {name: validation.name(model, param=param) for name, model in mapping(value, param).items()}
 
 
+def _tag_counts(value: object, param: str) -> dict[str, int]:
+    found = _counts(value, param)
+    tags(list(found), param)
+    return found
+
+
+def _fallbacks(value: object, param: str) -> dict[str, list[str]]:
+    """{model: [models]}; an empty list says nothing."""
+    lists = {
+        name: entries(models, f"{param}.{name}", MOST_FALLBACKS)
+        for name, models in mapping(value, param).items()
+    }
+    for name, models in lists.items():
+        if name in models:
+            raise InvalidRequest(
+                f"`{param}.{name}`: a model cannot stand in for itself.", param=f"{param}.{name}"
+            )
+    return {name: models for name, models in lists.items() if models}
+
+
+def _cache_controls(value: object, param: str) -> list[str]:
+    found = entries(value, param)
+    if unknown := [name for name in found if name not in CACHE_CONTROLS]:
+        raise InvalidRequest(
+            f"`{param}` may hold {', '.join(CACHE_CONTROLS)}, not {unknown[0]!r}.", param=param
+        )
+    return found
+
+
+def _limit_type(value: object, param: str) -> str | None:
+    """Best effort is how every limit works, so it need not be kept."""
+    if value not in ("", *LIMIT_TYPES):
+        raise InvalidRequest(
+            f"`{param}` must be {' or '.join(LIMIT_TYPES)}: a limit here always holds.", param=param
+        )
+    return GUARANTEED if value == GUARANTEED else None
+
+
 def _routes(value: object, param: str) -> list[str]:
     found = entries(value, param)
     for route in found:
@@ -215,5 +276,13 @@ CHECKS: Mapping[str, Check] = {
     "permissions": _permissions,
     "tags": tags,
     "store_bodies": flag,
+    "tag_rpm_limit": _tag_counts,
+    "rpm_limit_type": _limit_type,
+    "tpm_limit_type": _limit_type,
+    "throttle_on_budget_exceeded": flag,
+    "budget_fallbacks": _fallbacks,
+    "enforced_params": entries,
+    "allowed_cache_controls": _cache_controls,
+    "router_settings": own_routing.checked,
 }
 """Every option with the function that checks it, under LiteLLM's names where it has one (litellm.md 5.5)."""

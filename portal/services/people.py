@@ -46,7 +46,7 @@ class PersonChanges(TypedDict, total=False):
     options: Mapping[str, Any]
     """Only the options that change; None takes one away."""
     figures: Mapping[str, Any]
-    """Of budgets.FIELDS, only those that change."""
+    """Of budget_figures.FIELDS, only those that change."""
 
 
 def create_person(*, actor: Actor, email: str, password: str, name: str = "", role: str = "") -> User:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from portal import env
 from portal.crypto import CannotOpen
@@ -55,6 +55,19 @@ class DeploymentPlan:
     prices: Prices = UNKNOWN
     problem: str | None = None
     """Why it cannot be used, for operators; callers are told only that the model is misconfigured."""
+    own_timeout: float | None = None
+    own_stream_timeout: float | None = None
+    """Its own, whatever the settings say; `timeouts` and `stream_timeouts` are what counts."""
+
+
+class Sections(Protocol):
+    """Settings, as a row or as part of a snapshot."""
+
+    @property
+    def litellm(self) -> Mapping[str, Any]: ...
+
+    @property
+    def router(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +112,7 @@ def plan_on(
     defaults: Mapping[str, Any],
 ) -> DeploymentPlan:
     """As `plan`, with the account opened before. `defaults`: drop_params, timeout, stream_timeout."""
-    seconds = _first(deployment.timeout, defaults.get("timeout"))
-    stream_seconds = _first(deployment.stream_timeout, defaults.get("stream_timeout"), seconds)
+    whole, stream = _times(deployment.timeout, deployment.stream_timeout, defaults)
     return DeploymentPlan(
         deployment_id=deployment.deployment_id,
         model=model,
@@ -115,8 +127,8 @@ def plan_on(
         input_cost=deployment.input_cost_per_token,
         output_cost=deployment.output_cost_per_token,
         drop_params=bool(_first(deployment.drop_params, defaults.get("drop_params"))),
-        timeouts=_timeouts(seconds),
-        stream_timeouts=_stream_timeouts(stream_seconds),
+        timeouts=whole,
+        stream_timeouts=stream,
         max_retries=deployment.max_retries,
         info=deployment.info,
         rpm=deployment.rpm,
@@ -132,7 +144,24 @@ def plan_on(
             info=deployment.info,
         ),
         problem=account.problem,
+        own_timeout=deployment.timeout,
+        own_stream_timeout=deployment.stream_timeout,
     )
+
+
+def default_times(settings: Sections) -> dict[str, Any]:
+    """`timeout` and `stream_timeout` of deployments that have none of their own."""
+    timeout = settings.router.get("timeout")
+    return {
+        "timeout": settings.litellm.get("request_timeout") if timeout is None else timeout,
+        "stream_timeout": settings.router.get("stream_timeout"),
+    }
+
+
+def timed(plan: DeploymentPlan, settings: Sections) -> DeploymentPlan:
+    """The plan with the times of other settings where it has none of its own."""
+    whole, stream = _times(plan.own_timeout, plan.own_stream_timeout, default_times(settings))
+    return replace(plan, timeouts=whole, stream_timeouts=stream)
 
 
 def bounded(
@@ -162,6 +191,15 @@ def bounded(
         )
         stream = replace(stream, connect=min(stream.connect, left), first_byte=min(stream.first_byte, left))
     return replace(plan, timeouts=whole, stream_timeouts=stream)
+
+
+def _times(
+    timeout: float | None, stream_timeout: float | None, defaults: Mapping[str, Any]
+) -> tuple[Timeouts, Timeouts]:
+    """Of whole answers and of streams."""
+    seconds = _first(timeout, defaults.get("timeout"))
+    stream_seconds = _first(stream_timeout, defaults.get("stream_timeout"), seconds)
+    return _timeouts(seconds), _stream_timeouts(stream_seconds)
 
 
 def _first(*values: Any) -> Any:

@@ -79,6 +79,15 @@ class Prices:
     def is_unknown(self) -> bool:
         return self.input is None and self.output is None
 
+    @property
+    def is_free(self) -> bool:
+        """Is it known that nothing costs anything?"""
+        if self.input is None or self.output is None or (self.beyond and not self.beyond.is_free):
+            return False
+        return not any(
+            (self.input, self.cached, self.audio_input, self.output, self.image_output, self.audio_output)
+        )
+
     def cost(self, tokens: Tokens, service_tier: str = "") -> Decimal | None:
         """Dollars; None when a price that is needed is unknown, never a silent zero."""
         prices = self

@@ -46,6 +46,8 @@ class Wish:
     least: Decimal
     row: Mapping[str, Any] = field(default_factory=dict)
     """What the ledger needs to know of the call should its process die."""
+    unbound: frozenset[int] = frozenset()
+    """Of the windows, those that count the call and do not stop it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Verdict:
     """Of the window that stands in the way."""
     limit: Decimal | None = None
     resets_at: datetime | None = None
+    window: int | None = None
 
 
 Waiting: TypeAlias = tuple[Wish, asyncio.Future[Verdict]]
@@ -168,7 +171,7 @@ def reserve_all(wishes: Sequence[Wish], owner: str, now: datetime | None = None)
         for wish in wishes:
             # Windows that were taken away since the call began bind nobody.
             bound = [windows[number] for number in wish.windows if number in windows]
-            verdict = _judge(wish, bound)
+            verdict = _judge(wish, bound, moment)
             if verdict.granted is not None:
                 for row in bound:
                     row.reserved += verdict.granted
@@ -214,23 +217,28 @@ def settle_dead(owner: str) -> int:
     return len(rows)
 
 
-def _judge(wish: Wish, windows: Sequence[BudgetWindow]) -> Verdict:
+def _judge(wish: Wish, windows: Sequence[BudgetWindow], now: datetime) -> Verdict:
     granted = wish.most
     busy: BudgetWindow | None = None
     for row in windows:
-        if row.max_budget is None:
+        most = row.most_at(now)
+        if most is None or row.pk in wish.unbound:
             continue
-        left = row.max_budget - row.spent
+        left = most - row.spent
         if left <= 0 or left < wish.least:
-            return Verdict(None, False, row.subject, row.max_budget, row.resets_at)
+            return _refused(row, now, is_busy=False)
         if wish.most <= left - row.reserved:
             continue
         if row.reserved > 0:
             busy = row
         granted = min(granted, left)
     if busy is not None:
-        return Verdict(None, True, busy.subject, busy.max_budget, busy.resets_at)
+        return _refused(busy, now, is_busy=True)
     return Verdict(granted)
+
+
+def _refused(row: BudgetWindow, now: datetime, *, is_busy: bool) -> Verdict:
+    return Verdict(None, is_busy, row.subject, row.most_at(now), row.resets_at, row.pk)
 
 
 def _reservation(

@@ -33,7 +33,7 @@ from portal.services.environment import apply_environment
 from portal.services.keys import digest_of
 from portal.services.options import Options
 from portal.services.options import parse as parse_options
-from portal.services.plans import DeploymentPlan, OpenAccount, open_account, plan_on
+from portal.services.plans import DeploymentPlan, OpenAccount, default_times, open_account, plan_on
 from portal.services.snapshots import (
     Alias,
     KeyEntry,
@@ -121,7 +121,7 @@ def _members() -> dict[tuple[int, int], Options]:
 
 
 def _windows(previous: Snapshot | None) -> Mapping[str, tuple[Window, ...]]:
-    columns = ("pk", "subject", "model", "max_budget", "soft_budget")
+    columns = ("pk", "subject", "model", "max_budget", "soft_budget", "position")
     if previous is not None:
         changed = BudgetWindow.objects.filter(revision__gt=previous.revision).values("subject")
         rows = BudgetWindow.objects.filter(subject__in=changed).values_list(*columns)
@@ -244,12 +244,7 @@ def _warn_once(message: str) -> None:
 
 def _defaults(row: Settings) -> dict[str, Any]:
     """What deployments take from the config file's sections where they say nothing themselves."""
-    timeout = row.router.get("timeout")
-    return {
-        "drop_params": row.litellm.get("drop_params"),
-        "timeout": row.litellm.get("request_timeout") if timeout is None else timeout,
-        "stream_timeout": row.router.get("stream_timeout"),
-    }
+    return {"drop_params": row.litellm.get("drop_params"), **default_times(row)}
 
 
 def _aliases(written: Any) -> dict[str, Alias]:

@@ -64,6 +64,8 @@ class Window:
     model: str
     most: Decimal | None
     soft: Decimal | None
+    position: int = 0
+    """0 for `max_budget`, higher for `budget_limits`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class SettingsEntry:
     general: Mapping[str, Any]
     answers_dropped_at: float = 0.0
     """Seconds since 1970; what was kept of answers before counts no more."""
+    is_own: bool = False
+    """Are some of them those of a key or its team (portal.services.own_routing)?"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from django.db.models import ProtectedError
 
 from portal.models import Budget, Membership, Revision, Team, User, VirtualKey
 from portal.models.team import DEFAULT_TEAM
-from portal.services import audit, budgets, file_rules, validation
+from portal.services import audit, budget_figures, budgets, file_rules, validation
 from portal.services import options as team_options
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
@@ -34,7 +34,7 @@ class TeamChanges(TypedDict, total=False):
     options: Mapping[str, Any]
     """Only the options that change; None takes one away."""
     figures: Mapping[str, Any]
-    """Of budgets.FIELDS, only those that change."""
+    """Of budget_figures.FIELDS, only those that change."""
     members: Mapping[str, Any]
     """Figures and limits of members who join from now on, under the names that members have for them."""
     file_rules: Mapping[str, Any]
@@ -151,7 +151,7 @@ def set_member(
         if is_new:
             shared = team.options.get(MEMBERS, {})
             limits = {name: value for name, value in shared.items() if name in team_options.LIMITS}
-            others = {name: value for name, value in shared.items() if name not in limits}
+            others = {name: value for name, value in shared.items() if name in budget_figures.FIELDS}
             given = limits | given[0], others | given[1]
         membership.role = role
         membership.options = team_options.changed(membership.options, given[0])

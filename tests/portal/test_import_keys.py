@@ -100,3 +100,44 @@ def test_what_cannot_be_understood_is_named_with_its_row(tmp_path: Path):
     with pytest.raises(CommandError, match="row 2: `token` must be a SHA-256 hash"):
         call_command("import_keys", str(path))
     assert not VirtualKey.objects.exists()
+
+
+def test_what_a_key_may_spend_and_how_it_routes_comes_along(tmp_path: Path):
+    row = ROW | {
+        "budget_limits": [{"budget_duration": "1d", "max_budget": 2, "reset_at": "2026-01-01T00:00:00"}],
+        "budget_fallbacks": {"gpt": ["gpt-mini"]},
+        "router_settings": json.dumps({"num_retries": 1, "fallbacks": None}),
+        "allowed_cache_controls": ["no-store"],
+        "metadata": {
+            "model_rpm_limit": {"gpt": 3},
+            "tag_rpm_limit": {"a": 1},
+            "enforced_params": ["user"],
+            "throttle_on_budget_exceeded": True,
+            "temp_budget_increase": 5,
+            "temp_budget_expiry": "2027-01-01T00:00:00+00:00",
+        },
+    }
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps([row]))
+    call_command("import_keys", str(path))
+    found = VirtualKey.objects.get()
+    assert found.options == {
+        "rpm_limit": 7,
+        "budget_fallbacks": {"gpt": ["gpt-mini"]},
+        "router_settings": {"num_retries": 1},
+        "allowed_cache_controls": ["no-store"],
+        "model_rpm_limit": {"gpt": 3},
+        "tag_rpm_limit": {"a": 1},
+        "enforced_params": ["user"],
+        "throttle_on_budget_exceeded": True,
+    }
+    subject = budgets.subject_of(found)
+    shown = budgets.described([subject])[subject]
+    assert (shown["budget_limits"][0]["max_budget"], shown["temp_budget_increase"]) == (2, 5)
+
+
+def test_settings_of_routing_that_no_key_may_have_are_named(tmp_path: Path):
+    path = tmp_path / "dump.json"
+    path.write_text(json.dumps([ROW | {"router_settings": {"cooldown_time": 5}}]))
+    with pytest.raises(CommandError, match=r"row 1: `router_settings\.cooldown_time` is not supported"):
+        call_command("import_keys", str(path))

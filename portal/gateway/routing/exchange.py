@@ -1,4 +1,4 @@
-"""Lets the processes know of each other's calls and cooldowns, through Redis or Valkey, once a second.
+"""Lets the processes know of each other's calls, times and cooldowns, through Redis or Valkey, once a second.
 
 No call waits for it. Without REDIS_URL, or while Redis does not answer, each process knows what it saw.
 """
@@ -9,7 +9,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,16 +20,20 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from portal.gateway.routing.health import Cooldowns, Rest, cooldowns
-from portal.gateway.routing.load import Loads, loads, minute_of
+from portal.gateway.routing.load import Answered, Loads, loads, minute_of
 
 SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 2.0
 GONE_SECONDS: Final = 5.0
 """What a process that says nothing more had in flight is forgotten after this time."""
+TOLD_SECONDS: Final = 4.0
+"""How long a time to answer is told again and again, so that nobody misses it."""
 KEPT_SECONDS: Final = 3600
 PREFIX: Final = "portico:routing:"
 PROCESSES: Final = PREFIX + "processes"
 RESTS: Final = PREFIX + "rests"
+KINDS: Final = ("flight", "times")
+"""What each process tells of itself."""
 MOST_REST_SECONDS: Final = 86_400.0
 
 logger = logging.getLogger(__name__)
@@ -43,6 +48,10 @@ class Sharing:
         self._rests = known_rests
         self._told: dict[str, float] = {}
         """Ends of rests, in seconds since 1970, that were told or heard of."""
+        self._times: deque[tuple[str, float, float, bool]] = deque()
+        """What is told of times to answer: deployment, seconds since 1970, seconds, whether of a stream."""
+        self._heard: dict[str, float] = {}
+        """By process, the latest of its times that was heard of."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -82,7 +91,8 @@ class Sharing:
         used = f"{PREFIX}used:{minute}"
         pipe = redis.pipeline(transaction=False)
         flight = {name: load.in_flight for name, load in self._loads.by_id.items() if load.in_flight}
-        pipe.set(self._flight_key(self.process), orjson.dumps(flight), px=int(GONE_SECONDS * 1000))
+        pipe.set(self._key("flight", self.process), orjson.dumps(flight), px=int(GONE_SECONDS * 1000))
+        self._tell_times(pipe, now)
         pipe.sadd(PROCESSES, self.process)
         pipe.expire(PROCESSES, KEPT_SECONDS)
         sent = self._tell_use(pipe, used, minute)
@@ -94,17 +104,45 @@ class Sharing:
         self._hear_use(by_field, minute, sent)
         ended = self._hear_rests(rests, now)
         others = sorted(name.decode() for name in processes if name.decode() != self.process)
-        flights = await redis.mget([self._flight_key(name) for name in others]) if others else []
-        gone = [name for name, told in zip(others, flights, strict=True) if told is None]
-        self._hear_flights(told for told in flights if told is not None)
+        asked = [self._key(kind, name) for kind in KINDS for name in others]
+        told: list[Any] = await redis.mget(asked) if asked else []
+        flights, times = told[: len(others)], told[len(others) :]
+        gone = [name for name, flight in zip(others, flights, strict=True) if flight is None]
+        self._hear_flights(flight for flight in flights if flight is not None)
+        self._hear_times(dict(zip(others, times, strict=True)), now)
         if gone:
             await redis.srem(PROCESSES, *gone)
         if ended:
             await redis.hdel(RESTS, *ended)
 
     @staticmethod
-    def _flight_key(process: str) -> str:
-        return f"{PREFIX}flight:{process}"
+    def _key(kind: str, process: str) -> str:
+        return f"{PREFIX}{kind}:{process}"
+
+    def _tell_times(self, pipe: Any, now: float) -> None:
+        moment = time.monotonic()
+        while self._times and self._times[0][1] < now - TOLD_SECONDS:
+            self._times.popleft()
+        for name, load in self._loads.by_id.items():
+            while load.untold:
+                answered = load.untold.popleft()
+                if (age := moment - answered.at) < TOLD_SECONDS:
+                    self._times.append((name, now - age, answered.seconds, answered.is_stream))
+        if self._times:
+            told = orjson.dumps(list(self._times))
+            pipe.set(self._key("times", self.process), told, px=int(TOLD_SECONDS * 1000))
+
+    def _hear_times(self, told: Mapping[str, bytes | None], now: float) -> None:
+        """Takes over what is new of each process. Its clock may differ, so a time is never in the future."""
+        moment = time.monotonic()
+        for process, written in told.items():
+            known = self._heard.get(process, 0.0)
+            for name, at, seconds, is_stream in orjson.loads(written) if written else ():
+                if at > known:
+                    self._loads.of(name).hear(Answered(moment - max(0.0, now - at), seconds, is_stream))
+                    self._heard[process] = max(at, self._heard.get(process, 0.0))
+        for process in self._heard.keys() - told.keys():
+            del self._heard[process]
 
     def _tell_use(self, pipe: Any, key: str, minute: int) -> dict[str, tuple[int, int]]:
         sent: dict[str, tuple[int, int]] = {}

@@ -8,18 +8,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from portal.services.catalog import DeploymentPlan
 from portal.services.usage import UsageRow
 
 MOST_LATENCIES: Final = 100
+MOST_UNTOLD: Final = 20
 MINUTE: Final = 60.0
 
 
 def minute_of(now: float) -> int:
     """`now` in seconds since 1970, so that all processes mean the same minute."""
     return int(now // MINUTE)
+
+
+class Answered(NamedTuple):
+    """One time to answer: when by time.monotonic(), and the seconds as Load keeps them."""
+
+    at: float
+    seconds: float
+    is_stream: bool
 
 
 @dataclass(slots=True)
@@ -38,6 +47,8 @@ class Load:
     """When by time.monotonic(), and seconds per token of output, or in all where tokens are not known."""
     first_tokens: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_LATENCIES))
     """When, and seconds until a stream's first piece."""
+    untold: deque[Answered] = field(default_factory=lambda: deque(maxlen=MOST_UNTOLD))
+    """Of these, what no other process knows."""
 
     def used(self, minute: int) -> tuple[int, int]:
         """Requests and tokens of a minute."""
@@ -54,7 +65,7 @@ class Load:
 
     def ran_out_of_time(self, seconds: float, *, is_stream: bool) -> None:
         """An attempt that ended with a timeout is a slow one, whatever it would have said."""
-        (self.first_tokens if is_stream else self.answers).append((time.monotonic(), seconds))
+        self._took(seconds, is_stream=is_stream)
 
     def settle(self, row: UsageRow, *, is_stream: bool) -> None:
         """Ends the attempt that served a call."""
@@ -65,10 +76,11 @@ class Load:
             self.unshared_tokens += tokens
         if row.status == 200 and row.attempts:
             seconds = row.attempts[-1]["ms"] / 1000
-            if is_stream:
-                self.first_tokens.append((time.monotonic(), seconds))
-            else:
-                self.answers.append((time.monotonic(), seconds / (row.output_tokens or 1)))
+            self._took(seconds if is_stream else seconds / (row.output_tokens or 1), is_stream=is_stream)
+
+    def hear(self, answered: Answered) -> None:
+        """Takes over a time that another process has seen."""
+        (self.first_tokens if answered.is_stream else self.answers).append((answered.at, answered.seconds))
 
     def latency(self, now: float, lifetime: float, most: int, *, is_stream: bool) -> float:
         """The mean of the last times; 0 where none is known, so that a deployment gets to be known."""
@@ -82,6 +94,11 @@ class Load:
         if self.minute == minute:
             self.requests = requests + self.unshared_requests
             self.tokens = tokens + self.unshared_tokens
+
+    def _took(self, seconds: float, *, is_stream: bool) -> None:
+        answered = Answered(time.monotonic(), seconds, is_stream)
+        self.hear(answered)
+        self.untold.append(answered)
 
     def _turn(self, minute: int) -> None:
         if self.minute < minute:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from portal.services.catalog import DeploymentPlan, SettingsEntry
-from portal.services.config.tables import ROUTING_STRATEGIES
+from portal.services.own_routing import Readings
+from portal.services.router_kinds import ROUTING_STRATEGIES
 from providers.errors import (
     ContentRefused,
     InvalidRequest,
@@ -106,17 +107,12 @@ class Policy:
 
 
 _warned: list[object] = []
-_read: tuple[SettingsEntry | None, Policy] = (None, Policy())
+_policies = Readings(Policy.read)
 
 
 def policy_of(settings: SettingsEntry) -> Policy:
-    """The policy of a snapshot's settings; read anew only when those have changed."""
-    global _read
-    known, policy = _read
-    if known is not settings:
-        policy = Policy.read(settings)
-        _read = (settings, policy)
-    return policy
+    """The policy of a snapshot's settings, or of those that a key has for itself."""
+    return _policies.of(settings)
 
 
 def _strategy(written: object) -> str:

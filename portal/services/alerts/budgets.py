@@ -39,15 +39,16 @@ def find(now: datetime) -> list[Condition]:
         )
     )
     names = _names(rows)
-    return [condition for row in rows for condition in _of(row, names)]
+    return [condition for row in rows for condition in _of(row, names, now)]
 
 
-def _of(row: BudgetWindow, names: Names) -> Iterable[Condition]:
+def _of(row: BudgetWindow, names: Names, now: datetime) -> Iterable[Condition]:
     title, path, facts, people = _subject(row, names)
+    most = row.most_at(now)
     mark = f"budget:{row.pk}:{row.resets_at.isoformat() if row.resets_at else ''}"
     facts = {
         "spend": float(row.spent),
-        "max_budget": None if row.max_budget is None else float(row.max_budget),
+        "max_budget": None if most is None else float(most),
         "soft_budget": None if row.soft_budget is None else float(row.soft_budget),
         **facts,
     }
@@ -70,7 +71,6 @@ def _of(row: BudgetWindow, names: Names) -> Iterable[Condition]:
 
     if row.soft_budget is not None and row.spent >= row.soft_budget:
         yield condition("soft", row.soft_budget, "soft_budget_crossed", "has reached its soft limit")
-    most = row.max_budget
     if most is None or most <= 0:
         return
     nearly = f"{mark}:nearly:{most.normalize():f}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portal.services.durations import is_span
+from portal.services.router_kinds import FALLBACKS, ROUTER, SECONDS, TARGETS
 from providers import params, registry
 from providers.params import FLAG, OBJECT, STRINGS, TEXT, Kind, integer, number
 from providers.variables import VARIABLES
@@ -116,24 +117,6 @@ INFO: Mapping[str, Kind] = {
 }
 """Keys of `model_info` that are kept, beside id, mode and blocked."""
 
-TARGETS = Kind(
-    "a list of models, or of {model: name, …} with parameters other than stream",
-    lambda value: (
-        isinstance(value, list)
-        and all(
-            isinstance(item, str)
-            or (isinstance(item, dict) and isinstance(item.get("model"), str) and "stream" not in item)
-            for item in value
-        )
-    ),
-)
-FALLBACKS = Kind(
-    "a list of {model: [models]}",
-    lambda value: (
-        isinstance(value, list)
-        and all(isinstance(item, dict) and all(map(TARGETS.accepts, item.values())) for item in value)
-    ),
-)
 CACHE_TYPES = ("local", "redis")
 CACHE_MODES = ("default_on", "default_off")
 CACHE_CALLS = ("completion", "acompletion", "embedding", "aembedding")
@@ -149,60 +132,6 @@ CACHE_PARAMS: Mapping[str, Kind] = {
 """Keys of `litellm_settings.cache_params`."""
 REDIS_KEYS = frozenset({"host", "port", "password", "username", "url", "ssl", "redis_startup_nodes"})
 """Keys of `cache_params` that REDIS_URL stands for here."""
-ALIASES = Kind(
-    "a mapping of names to models",
-    lambda value: (
-        isinstance(value, dict)
-        and all(
-            isinstance(target, str) or (isinstance(target, dict) and isinstance(target.get("model"), str))
-            for target in value.values()
-        )
-    ),
-)
-SECONDS = number(0.001, 86400)
-ROUTING_STRATEGIES = (
-    "simple-shuffle",
-    "least-busy",
-    "usage-based-routing",
-    "usage-based-routing-v2",
-    "latency-based-routing",
-    "cost-based-routing",
-)
-"""The first is the default."""
-STRATEGY = Kind(f"one of {', '.join(ROUTING_STRATEGIES)}", lambda value: value in ROUTING_STRATEGIES)
-STRATEGY_ARGS: Mapping[str, Kind] = {
-    "ttl": SECONDS,
-    "lowest_latency_buffer": number(0, 100),
-    "max_latency_list_size": integer(1, 100),
-}
-ERRORS = (
-    "BadRequestError",
-    "AuthenticationError",
-    "TimeoutError",
-    "RateLimitError",
-    "ContentPolicyViolationError",
-    "InternalServerError",
-)
-
-
-def fields(kinds: Mapping[str, Kind]) -> Kind:
-    """A mapping whose keys are known and whose values fit."""
-    listed = ", ".join(f"{name} ({kind.expected})" for name, kind in kinds.items())
-    return Kind(
-        f"a mapping of {listed}",
-        lambda value: (
-            isinstance(value, dict)
-            and all(name in kinds and kinds[name].accepts(item) for name, item in value.items())
-        ),
-    )
-
-
-RETRY_POLICY = fields({f"{error}Retries": integer(0, 100) for error in ERRORS})
-FAILS_POLICY = fields({f"{error}AllowedFails": integer(0, 100000) for error in ERRORS})
-RETRY_POLICIES = Kind(
-    f"a mapping of models to {RETRY_POLICY.expected}",
-    lambda value: isinstance(value, dict) and all(map(RETRY_POLICY.accepts, value.values())),
-)
 SPAN = Kind("a duration like 30d, 2w or 1mo", lambda value: isinstance(value, str) and is_span(value))
 LINE = Kind(
     "a line of at most 200 characters",
@@ -239,6 +168,7 @@ SETTINGS: Mapping[str, Mapping[str, Kind]] = {
         "drop_params": FLAG,
         "num_retries": integer(0, 100),
         "request_timeout": SECONDS,
+        "budget_exceeded_throttle_percentage": number(0.001, 1),
         "cache": FLAG,
         "cache_params": OBJECT,
         "fallbacks": FALLBACKS,
@@ -246,28 +176,7 @@ SETTINGS: Mapping[str, Mapping[str, Kind]] = {
         "content_policy_fallbacks": FALLBACKS,
         "default_fallbacks": TARGETS,
     },
-    "router_settings": {
-        "routing_strategy": STRATEGY,
-        "routing_strategy_args": fields(STRATEGY_ARGS),
-        "model_group_alias": ALIASES,
-        "allowed_fails": integer(0, 100000),
-        "allowed_fails_policy": FAILS_POLICY,
-        "cooldown_time": number(0, 86400),
-        "disable_cooldowns": FLAG,
-        "num_retries": integer(0, 100),
-        "retry_after": number(0, 60),
-        "retry_policy": RETRY_POLICY,
-        "model_group_retry_policy": RETRY_POLICIES,
-        "enable_tag_filtering": FLAG,
-        "tag_filtering_match_any": FLAG,
-        "timeout": SECONDS,
-        "stream_timeout": SECONDS,
-        "fallbacks": FALLBACKS,
-        "context_window_fallbacks": FALLBACKS,
-        "content_policy_fallbacks": FALLBACKS,
-        "default_fallbacks": TARGETS,
-        "max_fallbacks": integer(0, 100),
-    },
+    "router_settings": ROUTER,
     "general_settings": {
         "store_bodies": FLAG,
         "bodies_retention_days": integer(1, 3650),
@@ -292,7 +201,7 @@ SPELLINGS: Mapping[str, Mapping[str, str]] = {
 }
 """LiteLLM's words for keys that are kept under ours."""
 
-SECTIONS = ("model_list", "files_settings", "environment_variables", *SETTINGS)
+SECTIONS = ("model_list", "files_settings", "credential_list", "environment_variables", *SETTINGS)
 
 ADVICE: Mapping[str, str] = {
     "database_url": "set the environment variable DATABASE_URL instead",

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 
 from portal.models import Team, VirtualKey
-from portal.services import catalog
+from portal.services import catalog, keys, teams
 from portal.services.access import caller_for_token
+from portal.services.audit import Actor
 from providers.errors import Unauthenticated
 
 PART = {"HX-Request": "true"}
@@ -31,6 +32,30 @@ def test_the_secret_is_shown_once_and_works(member_browser: Client, team: Team, 
     assert caller.may_use("gemini-flash")
     assert not caller.may_use("gpt")
     assert secret not in member_browser.get("/keys/").content.decode()
+
+
+def test_what_was_set_over_the_api_shows_on_the_pages_of_key_and_team(
+    owner_browser: Client, key: VirtualKey, team: Team, actor: Actor
+):
+    ways = {
+        "budget_fallbacks": {"gpt": ["gpt-mini", "gemini"]},
+        "router_settings": {"num_retries": 0, "fallbacks": [{"a": ["<b>"]}]},
+        "tag_rpm_limit": {"nightly": 1200},
+        "enforced_params": ["user"],
+    }
+    keys.update_key(actor=actor, key=key, options=ways | {"throttle_on_budget_exceeded": True})
+    teams.update_team(actor=actor, team=team, options=ways)
+    for address in (f"/keys/{key.pk}/", f"/teams/{team.team_id}/"):
+        shown = owner_browser.get(address).content.decode()
+        for words in (
+            "<dt>No budget for gpt</dt><dd>gpt-mini, then gemini</dd>",
+            "<dd>nightly 1,200</dd>",
+            "<dt>Requests must say</dt><dd>user</dd>",
+            '<dt>Own num_retries</dt><dd class="mono">0</dd>',
+            "[{&quot;a&quot;: [&quot;&lt;b&gt;&quot;]}]",
+        ):
+            assert words in shown
+        assert ("Slowed down rather than stopped" in shown) == address.startswith("/keys/")
 
 
 def test_a_key_can_end_by_itself(member_browser: Client, team: Team):

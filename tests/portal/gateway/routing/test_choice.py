@@ -13,8 +13,8 @@ import pytest
 from portal.gateway.routing import candidates, cooldowns, loads
 from portal.gateway.routing.policy import Policy
 from portal.gateway.routing.strategies import STRATEGIES
-from portal.services.config.tables import ROUTING_STRATEGIES
 from portal.services.prices import Prices
+from portal.services.router_kinds import ROUTING_STRATEGIES
 from providers.errors import InvalidRequest, RateLimited, Unavailable, UpstreamUnavailable
 from tests.portal.gateway.routing.plans import PLAN, entry, names, plan
 

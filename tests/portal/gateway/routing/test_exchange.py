@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from portal.gateway.routing.exchange import PREFIX, PROCESSES, RESTS, Sharing
+from portal.gateway.routing.exchange import KINDS, PREFIX, PROCESSES, RESTS, Sharing
 from portal.gateway.routing.health import Cooldowns
 from portal.gateway.routing.load import Loads, minute_of
 from providers.errors import RateLimited, UpstreamUnavailable
@@ -127,3 +127,37 @@ async def test_processes_exchange_by_themselves(server: str, redis: Redis, setti
         await asyncio.sleep(0.02)
     await one.sharing.stop()
     await two.sharing.stop()
+
+
+async def test_times_to_answer_are_those_of_all_processes(redis: Redis):
+    one, two, three = Process(), Process(), Process()
+    one.loads.of("a").ran_out_of_time(3.0, is_stream=False)
+    one.loads.of("a").ran_out_of_time(0.5, is_stream=True)
+    two.loads.of("a").ran_out_of_time(1.0, is_stream=False)
+    processes = (one, two, three)
+    for _ in range(3):
+        for process in processes:
+            await process.sharing.exchange(redis)
+    now = time.monotonic()
+    for process in processes:
+        load = process.loads.of("a")
+        assert load.latency(now, 60, 10, is_stream=False) == pytest.approx(2.0)
+        assert load.latency(now, 60, 10, is_stream=True) == pytest.approx(0.5)
+        assert (len(load.answers), len(load.first_tokens)) == (2, 1)
+        assert all(now - 10 < at <= now for at, _ in load.answers)
+    one.loads.of("a").ran_out_of_time(5.0, is_stream=False)
+    for process in (one, three):
+        await process.sharing.exchange(redis)
+    assert three.loads.of("a").latency(time.monotonic(), 60, 10, is_stream=False) == pytest.approx(3.0)
+
+
+async def test_a_process_that_ended_is_forgotten_and_its_times_stay(redis: Redis):
+    one, two = Process(), Process()
+    one.loads.of("a").ran_out_of_time(3.0, is_stream=False)
+    for process in (one, two):
+        await process.sharing.exchange(redis)
+    await redis.delete(*(f"{PREFIX}{kind}:{one.sharing.process}" for kind in KINDS))
+    for _ in range(2):
+        await two.sharing.exchange(redis)
+    assert one.sharing.process not in two.sharing._heard
+    assert two.loads.of("a").latency(time.monotonic(), 60, 10, is_stream=False) == pytest.approx(3.0)
