@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -11,6 +12,8 @@ from django.http import QueryDict
 from files import services
 from files.ids import PREFIX
 from files.models import ManagedFile, ProviderFileMapping
+from portal.dashboard.filters import is_number, word
+from portal.models import ProviderAccount
 from providers.registry import PROVIDERS
 
 STATES = ProviderFileMapping.State
@@ -37,7 +40,6 @@ TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "other": ("Anything else", ()),
 }
 """By what their media types begin with; `other` is what none of them names."""
-LONGEST_NUMBER = 18
 MOST_SEARCHED = 100_000
 """Names of older files than the newest so many are not looked through."""
 
@@ -55,12 +57,12 @@ class FileFilters:
 
     @classmethod
     def read(cls, query: QueryDict) -> Self:
-        given = {field.name: query.get(field.name, "").strip().replace("\0", "") for field in fields(cls)}
+        given = {field.name: word(query, field.name) for field in fields(cls)}
         known = {
             "state": given["state"] in STATE_FILTERS,
             "type": given["type"] in TYPES,
             "purpose": given["purpose"] in services.PURPOSES,
-            "team": given["team"].isdecimal() and len(given["team"]) <= LONGEST_NUMBER,
+            "team": is_number(given["team"]),
             "provider": given["provider"] in PROVIDERS,
         }
         return cls(**{name: value for name, value in given.items() if known.get(name, True)})
@@ -69,14 +71,16 @@ class FileFilters:
     def is_narrowed(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
 
-    def rows(self, rows: QuerySet[ManagedFile]) -> QuerySet[ManagedFile]:
+    def find(self, rows: QuerySet[ManagedFile]) -> Found:
         """State and provider together ask for a copy that is in this state at this provider."""
         if self.state or self.provider:
             copies = ProviderFileMapping.objects.filter(file=OuterRef("pk"))
             if self.state:
                 copies = copies.filter(state__in=STATE_FILTERS[self.state])
             if self.provider:
-                copies = copies.filter(account__provider=self.provider)
+                # By number: how many copies an account has is known to the database, of a provider it is not.
+                accounts = ProviderAccount.objects.filter(provider=self.provider)
+                copies = copies.filter(account__in=list(accounts.values_list("pk", flat=True)))
             rows = rows.filter(Exists(copies))
         if self.type:
             rows = rows.filter(_of_type(self.type))
@@ -84,17 +88,25 @@ class FileFilters:
             rows = rows.filter(purpose=self.purpose)
         if self.team:
             rows = rows.filter(team_id=int(self.team))
-        return matching(rows, self.q) if self.q else rows
+        return matching(rows, self.q) if self.q else Found(rows)
 
 
-def matching(rows: QuerySet[ManagedFile], text: str) -> QuerySet[ManagedFile]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Files that match; of those added before `since`, if it is given, the names were not looked through."""
+
+    rows: QuerySet[ManagedFile]
+    since: datetime | None = None
+
+
+def matching(rows: QuerySet[ManagedFile], text: str) -> Found:
     """Files whose id begins so; else those among the newest whose name holds it. Asks the database."""
     if text.startswith(PREFIX) and (named := rows.filter(pk__startswith=text)).exists():
-        return named
+        return Found(named)
     ages = rows.prefetch_related(None).order_by("-created_at", "-pk").values_list("created_at", flat=True)
-    for oldest in ages[MOST_SEARCHED : MOST_SEARCHED + 1]:
-        rows = rows.filter(created_at__gte=oldest)
-    return rows.filter(filename__icontains=text)
+    since = next(iter(ages[MOST_SEARCHED : MOST_SEARCHED + 1]), None)
+    searched = rows if since is None else rows.filter(created_at__gte=since)
+    return Found(searched.filter(filename__icontains=text), since)
 
 
 def _of_type(name: str) -> Q:

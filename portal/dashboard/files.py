@@ -18,13 +18,21 @@ from django.views.decorators.http import require_POST, require_safe
 from files import replication, services
 from files.ids import is_file_id
 from files.models import ManagedFile, ProviderFileMapping
-from portal.dashboard import file_ends, media_kinds, offered, saved, snippets, storage_meter, works_with
+from portal.dashboard import (
+    file_ends,
+    file_filters,
+    media_kinds,
+    offered,
+    saved,
+    snippets,
+    storage_meter,
+    works_with,
+)
 from portal.dashboard.answers import part_of_list
 from portal.dashboard.file_filters import STATE_FILTERS, TYPES, FileFilters
 from portal.dashboard.paging import slice_of
 from portal.dashboard.request_filters import RequestFilters
 from portal.dashboard.visitor import actor_of, back_to, caller_of, first_teams, is_htmx, may, page
-from portal.models import UsageRecord
 from portal.services import catalog
 from portal.services import files as managed
 from portal.services.catalog import DeploymentPlan
@@ -51,14 +59,15 @@ class Poll:
 @page("files.read")
 def show_all(request: HttpRequest) -> HttpResponse:
     filters = FileFilters.read(request.GET)
-    rows = filters.rows(_with_copies(ManagedFile.objects.listed_for(caller_of(request))))
-    found = slice_of(rows.select_related("team"), request.GET.get("after", ""))
+    match = filters.find(_with_copies(ManagedFile.objects.listed_for(caller_of(request))))
+    found = slice_of(match.rows.select_related("team"), request.GET.get("after", ""))
     can_create, can_delete = may(request, "files.create"), may(request, "files.delete")
     context: dict[str, Any] = {
         "slice": found,
         "poll": _poll(found.rows),
         "filters": filters,
         "is_filtered": filters.is_narrowed,
+        "searched": file_filters.MOST_SEARCHED if match.since else 0,
         "can_create": can_create,
         "can_delete": can_delete,
     }
@@ -126,7 +135,7 @@ def show_requests(request: HttpRequest, file_id: str) -> HttpResponse:
     """The latest calls with this file. Asked for by itself: it reads a month of calls."""
     file = find(request, file_id)
     filters = RequestFilters(until=timezone.now(), range="30d", file=file.pk)
-    rows = filters.rows(UsageRecord.objects.visible_to(caller_of(request)))
+    rows = filters.rows(caller_of(request))
     context = {"file": file, "rows": rows.order_by("-started_at")[:MOST_CALLS]}
     part = "calls" if is_htmx(request) else "calls_page"
     return render(request, f"dashboard/files/{part}.html", context)

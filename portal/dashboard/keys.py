@@ -16,7 +16,9 @@ from django_htmx.http import retarget
 
 from portal.dashboard import charts, offered, saved, snippets, sums
 from portal.dashboard.answers import add_problem, invalid, is_current, part_of_list, uncached
+from portal.dashboard.filters import is_number, word
 from portal.dashboard.limits_form import LimitsForm
+from portal.dashboard.model_picker import PicksModels
 from portal.dashboard.paging import slice_of
 from portal.dashboard.visitor import (
     actor_of,
@@ -52,8 +54,10 @@ OVERLAPS = (("0", "At once"), ("1", "After an hour"), ("24", "After a day"), ("1
 DAYS_SHOWN = 30
 
 
-class KeyForm(LimitsForm):
+class KeyForm(PicksModels, LimitsForm):
     """No ticked model stands for all of the team's."""
+
+    without = "none chosen: all of the team"
 
     name = forms.CharField(
         max_length=200,
@@ -62,7 +66,6 @@ class KeyForm(LimitsForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     team = forms.ModelChoiceField(Team.objects.none(), label="Team", empty_label=None)
-    allowed_models = forms.MultipleChoiceField(required=False, label="Models")
     days = forms.ChoiceField(choices=LIVES, required=False, label="Expires")
     rotation_interval = forms.ChoiceField(
         choices=ROTATIONS,
@@ -76,17 +79,14 @@ class KeyForm(LimitsForm):
     ) -> None:
         initial = {"team": key.team if key else team_of(request)}
         super().__init__(*args, initial=initial, auto_id="key_%s", **kwargs)
+        self.request = request
         own = [team.pk for team in teams_of(request) if may(request, "keys.create", team)]
-        team, models, days = self.fields["team"], self.fields["allowed_models"], self.fields["days"]
+        team, days = self.fields["team"], self.fields["days"]
         assert isinstance(team, forms.ModelChoiceField)
-        assert isinstance(models, forms.MultipleChoiceField)
         assert isinstance(days, forms.ChoiceField)
         team.queryset = Team.objects.filter(pk__in=own)
-        names = {offer.name: offer.providers for offer in offered.models_of(request)}
         if key is not None:
-            # What the key may use already stays a choice, patterns and models of other teams as well.
-            names |= {name: "" for name in key.allowed_models if name not in names}
-            models.initial = key.allowed_models
+            self.fields["allowed_models"].initial = key.allowed_models
             self.fields["name"].initial = key.name
             del self.fields["name"].widget.attrs["autofocus"]
             del self.fields["team"]
@@ -98,10 +98,6 @@ class KeyForm(LimitsForm):
             if key.expires_at is not None:
                 days.choices = [(KEEP, f"As it is: {key.expires_at:%-d %b %Y, %H:%M} UTC"), *LIVES]
                 days.initial = KEEP
-        models.choices = list(names.items())
-
-    def ticked(self) -> list[str]:
-        return list(self["allowed_models"].value() or [])
 
     @property
     def limits(self) -> list[forms.BoundField]:
@@ -130,10 +126,10 @@ class KeyForm(LimitsForm):
 @page("keys.read")
 def show_all(request: HttpRequest) -> HttpResponse:
     rows = VirtualKey.objects.visible_to(caller_of(request)).select_related("team", "user")
-    query, team = request.GET.get("q", "").strip().replace("\0", ""), request.GET.get("team", "")
+    query, team = word(request.GET, "q"), word(request.GET, "team")
     if query:
         rows = rows.filter(Q(name__icontains=query) | Q(hint__icontains=query))
-    if team.isdecimal():
+    if is_number(team):
         rows = rows.filter(team_id=int(team))
     found = slice_of(rows, request.GET.get("after", ""))
     manageable = {key.pk for key in found.rows if may(request, "keys.manage", key)}

@@ -9,7 +9,9 @@ from django import forms
 from django.db.models import QuerySet
 
 from portal.models import Deployment, ProviderAccount
+from portal.services import renaming
 from portal.services.models import DeploymentSettings
+from portal.services.renaming import References
 
 MILLION = Decimal(1_000_000)
 PRICES = {"input_price": "input_cost_per_token", "output_price": "output_cost_per_token"}
@@ -18,6 +20,13 @@ DROP = {"": None, "yes": True, "no": False}
 CACHE = {"": None, "yes": True, "no": False}
 CACHE_CHOICES = (("", "As the instance is set"), ("yes", "Keep them"), ("no", "Never keep them"))
 DROP_CHOICES = (("", "As the instance is set"), ("yes", "Drop them"), ("no", "Refuse the request"))
+
+
+REFERENCES = (
+    ("follow", "Keys, teams, aliases and rules that name it follow"),
+    ("alias", "They follow, and programs may go on sending the old name"),
+    ("leave", "Aliases and rules follow; keys, teams and people stay as they are"),
+)
 
 
 class Names(TypedDict):
@@ -75,6 +84,7 @@ class ModelForm(forms.Form):
         label="Answers to repeated requests",
         help_text="Kept for a while and given again to the same team, without asking the provider.",
     )
+    references = forms.ChoiceField(choices=REFERENCES, required=False, label="If the name changes")
     params = forms.JSONField(
         required=False,
         label="Default parameters",
@@ -99,8 +109,10 @@ class ModelForm(forms.Form):
         if deployment:
             choice.required, choice.empty_label = True, None
             self.initial = initial_of(deployment)
+            self.fields["references"].help_text = _told_of(deployment)
         else:
             self.initial = {"account": accounts.first()}
+            del self.fields["references"]
 
     @property
     def essentials(self) -> list[forms.BoundField]:
@@ -108,7 +120,12 @@ class ModelForm(forms.Form):
 
     @property
     def extras(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.fields if name not in (*self.ESSENTIALS, "account")]
+        return [self[name] for name in self.fields if name not in (*self.ESSENTIALS, "account", "references")]
+
+    @property
+    def asks_who_follows(self) -> bool:
+        """Would another name leave the present one without a model?"""
+        return "references" in self.fields and bool(self.fields["references"].help_text)
 
     @property
     def opens_extras(self) -> bool:
@@ -138,12 +155,25 @@ class ModelForm(forms.Form):
         values["info"] = rest if cache is None else rest | {"cache": cache}
         return cast("DeploymentSettings", values)
 
+    def who_follows(self) -> References:
+        return cast("References", self.cleaned_data.get("references") or renaming.FOLLOW)
+
     def names(self) -> Names:
         provider_model = self.cleaned_data["provider_model"]
         return {
             "provider_model": provider_model,
             "model_name": self.cleaned_data["model_name"] or provider_model,
         }
+
+
+def _told_of(deployment: Deployment) -> str:
+    """What a new name would touch; "" where other deployments keep the present one."""
+    if deployment.model.deployments.exclude(pk=deployment.pk).exists():
+        return ""
+    counts = renaming.mentions(deployment.model.name)
+    named = renaming.told(counts) or "No key and no team"
+    verb = "names" if sum(counts.values()) < 2 else "name"
+    return f"{named} {verb} it now. Who reaches it by a pattern keeps it."
 
 
 def initial_of(deployment: Deployment) -> dict[str, Any]:

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Prefetch, Q
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal.dashboard import model_fallbacks, model_trials, providers, tested
+from portal.dashboard import model_fallbacks, model_tests, model_trials, providers, tested
 from portal.dashboard.account_form import AccountForm
 from portal.dashboard.answers import add_problem, invalid, is_current, part_of_list
+from portal.dashboard.filters import word
 from portal.dashboard.model_form import ModelForm
 from portal.dashboard.paging import slice_by_name
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page
-from portal.gateway import routing
+from portal.gateway import routing, trial_rounds
 from portal.models import Deployment, Model, ProviderAccount
 from portal.services import models, trials
 from providers.errors import PorticoError
@@ -63,11 +64,9 @@ class Draft:
 def show_all(request: HttpRequest) -> HttpResponse:
     deployments = Prefetch("deployments", Deployment.objects.select_related("account"))
     rows = Model.objects.visible_to(caller_of(request)).prefetch_related(deployments)
-    query, after = (request.GET.get(name, "").strip().replace("\0", "")[:200] for name in ("q", "after"))
-    if query:
-        served_so = Deployment.objects.filter(model=OuterRef("pk"), provider_model__icontains=query)
-        rows = rows.filter(Q(name__icontains=query) | Exists(served_so))
-    found = slice_by_name(rows, after, size=PAGE_SIZE)
+    query, after = word(request.GET, "q"), word(request.GET, "after")
+    found = slice_by_name(model_tests.matching(rows, query), after, size=PAGE_SIZE)
+    can_change = may(request, "models.change")
     lists = model_fallbacks.shown(found.rows)
     context = {
         "slice": found,
@@ -75,7 +74,8 @@ def show_all(request: HttpRequest) -> HttpResponse:
         "resting": routing.resting().values(),
         "query": query,
         "is_filtered": bool(query or after),
-        "can_change": may(request, "models.change"),
+        "can_change": can_change,
+        "tests": model_tests.shown(found.rows) if can_change else None,
     }
     if is_htmx(request):
         return part_of_list(request, "dashboard/models/rows.html", context)
@@ -106,10 +106,10 @@ def test(request: HttpRequest) -> HttpResponse:
     except PorticoError as error:
         add_problem(draft.form, error)
         return invalid(request, "dashboard/models/edit.html", _context(draft), asked=draft.asked)
-    results = async_to_sync(model_trials.run)(plan)
+    results = async_to_sync(trial_rounds.run)(plan)
     context = _context(draft) | {
         "results": results,
-        "tested": tested.seal(request.POST, model_trials.outcome_of(results)),
+        "tested": tested.seal(request.POST, trial_rounds.outcome_of(results)),
     }
     part = "trial" if is_htmx(request) else "edit"
     return render(request, f"dashboard/models/{part}.html", context)
@@ -171,7 +171,12 @@ def _save_deployment(request: HttpRequest, draft: Draft, account: ProviderAccoun
     if draft.deployment is None:
         return models.create_deployment(actor=actor, account=account, **draft.form.names(), **values)
     return models.update_deployment(
-        actor=actor, deployment=draft.deployment, account=account, **draft.form.names(), **values
+        actor=actor,
+        deployment=draft.deployment,
+        account=account,
+        references=draft.form.who_follows(),
+        **draft.form.names(),
+        **values,
     )
 
 

@@ -115,7 +115,7 @@ def _files(request: HttpRequest, query: str) -> list[Hit]:
     if len(query) < SHORTEST or not may(request, "files.read"):
         return []
     rows = ManagedFile.objects.listed_for(caller_of(request))
-    found = matching(rows, query).values_list("pk", "filename")
+    found = matching(rows, query).rows.values_list("pk", "filename")
     return [Hit(name, pk, reverse("file", args=[pk]), "file") for pk, name in found[:MOST_OF_A_KIND]]
 
 

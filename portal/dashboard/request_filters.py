@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from files.ids import is_file_id
 from portal.dashboard import sums
-from portal.models import UsageDay, UsageFile, UsageRecord, VirtualKey
+from portal.dashboard.filters import is_number, word
+from portal.models import UsageFile, UsageRecord, VirtualKey
 from portal.models.usage import FAILED, SLOW_MS
 from portal.services import rollups
 from portal.services.access import Caller
@@ -25,10 +26,10 @@ RANGES: dict[str, tuple[str, timedelta, timedelta]] = {
     "30d": ("Last 30 days", timedelta(days=30), timedelta(days=1)),
 }
 DEFAULT_RANGE = "24h"
-IS_BAD = Q(status__gte=FAILED)
+IS_GOOD, IS_BAD = Q(status__lt=FAILED), Q(status__gte=FAILED)
 """Said of every failure, as that is what the index of failures is of."""
 OUTCOMES: dict[str, tuple[str, Q]] = {
-    "ok": ("Succeeded", Q(status__lt=FAILED)),
+    "ok": ("Succeeded", IS_GOOD),
     "failed": ("Failed", IS_BAD),
     "caller": ("Caller's fault (4xx)", IS_BAD & Q(status__lt=500)),
     "server": ("Provider or server (5xx)", IS_BAD & Q(status__gte=500)),
@@ -52,12 +53,10 @@ SUMMED = {
     "provider": "provider",
 }
 """Filters that the sums per hour know, with their column there."""
-LONGEST_TEXT = 200
 MOST_SEARCHED, MOST_FAILURES = 5_000, 2_000
 """Of a range only the newest calls and the newest failures are looked through for a text."""
 MOST_NAMED = 20
 MOST_FOUND = 1_000
-LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +80,11 @@ class RequestFilters:
     @classmethod
     def read(cls, query: QueryDict) -> Self:
         """What is not one of the choices counts as not given."""
-        chosen = {name: query.get(name, "").strip().replace("\0", "")[:LONGEST_TEXT] for name in NAMES}
+        chosen = {name: word(query, name) for name in NAMES}
         for name, known in (("outcome", OUTCOMES), ("slower", SLOWER), ("dearer", DEARER)):
             chosen[name] = chosen[name] if chosen[name] in known else ""
         for name in ("team", "key"):
-            is_number = chosen[name].isdecimal() and int(chosen[name]) <= LARGEST_ID
-            chosen[name] = chosen[name] if is_number else ""
+            chosen[name] = chosen[name] if is_number(chosen[name]) else ""
         if not is_file_id(chosen["file"]):
             chosen["file"] = ""
         wanted = query.get("range", "")
@@ -118,8 +116,10 @@ class RequestFilters:
             and not any(getattr(self, name) for name in others)
         )
 
-    def rows(self, rows: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        """A request id is found whenever it was. Asks the database where a text is looked for."""
+    def rows(self, caller: Caller) -> QuerySet[UsageRecord]:
+        """What the caller may see of it. A request id is found whenever it was. Asks the sums where they can
+        tell that there is nothing, and the rows where a text is looked for."""
+        rows: QuerySet[UsageRecord] = UsageRecord.objects.visible_to(caller)
         if self.is_id:
             return rows.filter(Q(request_id=self.q) | Q(call_id=self.q))
         rows = rows.filter(started_at__gte=self.since)
@@ -138,13 +138,11 @@ class RequestFilters:
         if self.file:
             uses = UsageFile.objects.filter(file_id=self.file, started_at__gte=self.since)
             rows = rows.filter(pk__in=uses.values("call"))
-        if self.model:
-            rows = rows.filter(model=self.model)
         if self.code:
             rows = rows.filter(error_code=self.code, error_code__gt="")
-        if self.provider or self.endpoint:
-            rows = self._where_it_was(rows)
-        return rows.filter(pk__in=self._with_text(rows)) if self.q else rows
+        if self.model or self.provider or self.endpoint:
+            rows = self._when_it_was(rows, caller)
+        return rows.filter(pk__in=self._with_text(rows, caller)) if self.q else rows
 
     @property
     def is_id(self) -> bool:
@@ -154,10 +152,14 @@ class RequestFilters:
     def is_text(self) -> bool:
         return bool(self.q) and not self.is_id
 
-    def _where_it_was(self, rows: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        """No index begins with these, but the days know when they were called first and last."""
-        names = {name: value for name in ("provider", "endpoint") if (value := getattr(self, name))}
-        days = UsageDay.objects.filter(day__gte=self.since.astimezone(UTC).date(), **names)
+    def _when_it_was(self, rows: QuerySet[UsageRecord], caller: Caller) -> QuerySet[UsageRecord]:
+        """No index begins with all of these, but the days know when there were such calls first and last."""
+        names = {name: value for name in ("model", "provider", "endpoint") if (value := getattr(self, name))}
+        days = sums.visible_days(caller).filter(day__gte=self.since.astimezone(UTC).date(), **names)
+        if self.team:
+            days = days.filter(team_number=int(self.team))
+        if OUTCOMES.get(self.outcome, ("", None))[1] not in (None, IS_GOOD):
+            days = days.filter(failed__gt=0)
         found = days.aggregate(first=Min("day"), last=Max("day"))
         if found["first"] is None:
             return rows.none()
@@ -165,10 +167,13 @@ class RequestFilters:
         after = datetime.combine(found["last"], time.min, UTC) + timedelta(days=1)
         return rows.filter(started_at__gte=max(first, self.since), started_at__lt=after, **names)
 
-    def _with_text(self, rows: QuerySet[UsageRecord]) -> set[int]:
+    def _with_text(self, rows: QuerySet[UsageRecord], caller: Caller) -> set[int]:
         """Calls of keys named so, and those among the newest whose caller or error says so."""
         newest = rows.order_by("-started_at", "-pk")
-        keys = VirtualKey.objects.filter(name__icontains=self.q).order_by("-last_used_at", "-pk")
+        named = VirtualKey.objects.filter(name__icontains=self.q)
+        # Deleted ones too: their calls stay.
+        visible = named if caller.may_read_all else named.filter(team__in=caller.team_ids)
+        keys = visible.order_by("-last_used_at", "-pk")
         of_keys = newest.filter(key__in=keys.values("pk")[:MOST_NAMED])
         found = set(of_keys.values_list("pk", flat=True)[:MOST_FOUND])
         # Read and compared here: with a condition on ten thousand ids the database takes twice as long.

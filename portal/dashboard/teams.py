@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -16,37 +17,59 @@ from portal.dashboard import storage_meter, sums
 from portal.dashboard.answers import add_problem, invalid
 from portal.dashboard.file_rules_form import FileRulesForm
 from portal.dashboard.limits_form import LimitsForm
+from portal.dashboard.model_picker import PicksModels
 from portal.dashboard.sums import Month
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page, person_of
-from portal.models import Membership, Model, Team, User, VirtualKey
-from portal.services import budgets, file_rules, teams
+from portal.models import Membership, Team, User, VirtualKey
+from portal.services import budgets, contents, file_rules, teams
 from providers.errors import Conflict, Forbidden, PorticoError
 
 MOST_SHOWN = 500
 MOST_MEMBERS = 500
 
 
-class TeamForm(LimitsForm):
-    """Name and models; limits and budget below."""
+KEEPS: Mapping[str, bool | None] = {"": None, "yes": True, "no": False}
+"""Choices of `store_bodies`: as the instance does, in any case, never."""
+
+
+class TeamForm(PicksModels, LimitsForm):
+    """Name and models; limits, budget and whether contents are kept below."""
+
+    without = "none chosen: all models"
 
     name = forms.CharField(
         max_length=200, label="Name", widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
-    allowed_models = forms.CharField(
+    store_bodies = forms.ChoiceField(
         required=False,
-        label="Models",
-        max_length=20_000,
-        help_text="One name or pattern in a line, for example gemini-*. Blank: all models.",
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        label="What its calls say",
+        help_text="Requests and answers, sealed, for admins of the team and whoever called.",
     )
     field_order = ("name", "allowed_models")
 
-    def models(self) -> list[str]:
-        return [line.strip() for line in self.cleaned_data["allowed_models"].splitlines() if line.strip()]
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        request: HttpRequest,
+        stored: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, stored=stored)
+        self.request = request
+        self.keeps = (stored or {}).get(contents.SWITCH)
+        field = self.fields["store_bodies"]
+        assert isinstance(field, forms.ChoiceField)
+        now = "kept" if contents.is_switched_on() else "not kept"
+        field.choices = [("", f"As the instance does: {now}"), ("yes", "Keep it"), ("no", "Never keep it")]
+        field.initial = next(word for word, keeps in KEEPS.items() if keeps == self.keeps)
+
+    def options(self) -> dict[str, Any]:
+        keeps = KEEPS[self.cleaned_data["store_bodies"]]
+        return super().options() | ({contents.SWITCH: keeps} if keeps != self.keeps else {})
 
     @property
     def limits(self) -> list[forms.BoundField]:
-        return [self[name] for name in LimitsForm.base_fields]
+        return [self[name] for name in (*LimitsForm.base_fields, "store_bodies")]
 
 
 class MemberForm(forms.Form):
@@ -86,13 +109,13 @@ def show_all(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @page("teams.create")
 def add(request: HttpRequest) -> HttpResponse:
-    form = TeamForm(request.POST or None)
+    form = TeamForm(request.POST or None, request=request)
     if request.method == "POST" and form.is_valid():
         try:
             team = teams.create_team(
                 actor=actor_of(request),
                 name=form.cleaned_data["name"],
-                allowed_models=form.models(),
+                allowed_models=form.cleaned_data["allowed_models"],
                 options=form.options(),
                 figures=form.figures(),
             )
@@ -104,7 +127,7 @@ def add(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return invalid(request, "dashboard/teams/new.html", {"form": form}, asked=[form])
     part = "form" if is_htmx(request) else "new"
-    return render(request, f"dashboard/teams/{part}.html", {"form": form, "model_names": _model_names()})
+    return render(request, f"dashboard/teams/{part}.html", {"form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -112,8 +135,8 @@ def add(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest, team_id: str) -> HttpResponse:
     team = _find(request, team_id)
     budget = budgets.described([budgets.team_subject(team.pk)])[budgets.team_subject(team.pk)]
-    stored = {**team.options, "name": team.name, "allowed_models": "\n".join(team.allowed_models), **budget}
-    form = TeamForm(request.POST or None, stored=stored)
+    stored = {**team.options, "name": team.name, "allowed_models": team.allowed_models, **budget}
+    form = TeamForm(request.POST or None, request=request, stored=stored)
     if request.method == "POST":
         return _change(request, team, form)
     members = list(team.memberships.select_related("user").order_by("user__email")[:MOST_MEMBERS])
@@ -133,7 +156,7 @@ def show(request: HttpRequest, team_id: str) -> HttpResponse:
         "spent": _spent_this_month(request).get(team.pk),
         "can_change": can_change,
         "can_manage_members": may(request, "teams.members", team),
-        "model_names": _model_names(),
+        "keeps_contents": contents.keeps(team.options.get(contents.SWITCH)),
         "me": person_of(request),
     }
     return render(request, "dashboard/teams/detail.html", context)
@@ -231,7 +254,7 @@ def _change(request: HttpRequest, team: Team, form: TeamForm) -> HttpResponse:
                 actor=actor_of(request),
                 team=team,
                 name=form.cleaned_data["name"],
-                allowed_models=form.models(),
+                allowed_models=form.cleaned_data["allowed_models"],
                 options=form.options(),
                 figures=form.figures(),
             )
@@ -275,7 +298,3 @@ def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:
     month = Month.of(timezone.now())
     days = sums.visible_days(caller_of(request)).filter(day__gte=month.first)
     return sums.by_group(days, "team_number")
-
-
-def _model_names() -> list[str]:
-    return list(Model.objects.filter(is_active=True).values_list("name", flat=True)[:200])

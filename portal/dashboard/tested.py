@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from django.core import signing
 from django.http import QueryDict
 from django.utils.crypto import salted_hmac
 
+from portal.gateway.trial_rounds import Outcome
+
 SALT = "portal.dashboard.tested"
 OLDEST_SECONDS = 3600
 NOT_COMPARED = frozenset({"csrfmiddlewaretoken", "tested"})
-
-
-class Outcome(TypedDict):
-    """What services.trials.record_trial takes."""
-
-    ok: bool
-    ms: int | None
-    error: str
 
 
 def seal(values: QueryDict, outcome: Outcome) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from portal.services.access import Caller
 
 MASK = "•••"
+BATCH = 500
 SECRET_WORDS = ("secret", "api_key", "password", "credential", "private_key", "sealed", "digest")
 
 
@@ -61,17 +62,49 @@ def record(
     after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Adds one event. Call it inside the transaction of the change; `action` reads like `key.created`."""
-    return AuditEvent.objects.create(
+    event = _event(actor, action, obj, masked(before or {}), masked(after or {}))
+    event.save()
+    return event
+
+
+def _event(
+    actor: Actor, action: str, obj: models.Model, before: dict[str, Any], after: dict[str, Any]
+) -> AuditEvent:
+    return AuditEvent(
         user_id=actor.user_id,
         actor=actor.label,
         action=action,
         object_type=str(obj._meta.model_name),
         object_id=_public_id(obj),
         object_name=str(obj)[:300],
-        before=masked(before or {}),
-        after=masked(after or {}),
+        before=before,
+        after=after,
         request_id=actor.request_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one of many objects."""
+
+    obj: models.Model
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+def record_all(*, actor: Actor, action: str, changes: Sequence[Change]) -> None:
+    """One event for each, by few queries. Call it inside the transaction of the changes.
+
+    Those that share their `before` and `after` are masked once.
+    """
+    told: dict[int, dict[str, Any]] = {}
+    events = []
+    for each in changes:
+        for values in (each.before, each.after):
+            if id(values) not in told:
+                told[id(values)] = masked(values)
+        events.append(_event(actor, action, each.obj, told[id(each.before)], told[id(each.after)]))
+    AuditEvent.objects.bulk_create(events, batch_size=BATCH)
 
 
 def fields_of(obj: models.Model, names: Iterable[str]) -> dict[str, Any]:

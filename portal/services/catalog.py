@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -87,19 +87,24 @@ def forget() -> None:
 
 
 async def watch(stop: asyncio.Event) -> None:
-    """Refreshes until told to stop. With the database away the last picture stays valid."""
+    """Refreshes until told to stop. With the database away the last picture stays valid.
+
+    A loop that ended with a failure would leave revoked keys valid, so each look is a task of its own, whose
+    outcome is only told of.
+    """
     is_failing = False
     while not stop.is_set():
-        try:
-            await in_thread(refresh)
-            if is_failing:
-                logger.info("the catalog is current again")
-            is_failing = False
-        except Exception:
-            # A loop that ended here would leave revoked keys valid, whatever the reason was.
-            if not is_failing:
-                logger.exception("the catalog could not be refreshed, the last picture stays in use")
-            is_failing = True
+        look = asyncio.create_task(in_thread(refresh))
+        look.add_done_callback(_look_at_failure)
+        await asyncio.wait([look])
+        failure = look.exception()
+        if failure is not None and not is_failing:
+            logger.error(
+                "the catalog could not be refreshed, the last picture stays in use", exc_info=failure
+            )
+        elif failure is None and is_failing:
+            logger.info("the catalog is current again")
+        is_failing = failure is not None
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), settings.REFRESH_SECONDS)
 
@@ -114,7 +119,7 @@ async def refresh_soon() -> None:
     await asyncio.shield(task)
 
 
-def _look_at_failure(task: asyncio.Task[None]) -> None:
+def _look_at_failure(task: asyncio.Task[Any]) -> None:
     """Whoever waited was told; asyncio complains of failures that nobody is left to look at."""
     if not task.cancelled():
         task.exception()

@@ -95,14 +95,21 @@ def is_wanted(caller: Caller, body: Mapping[str, Any]) -> bool:
 
     The instance's switch, or the team's own; a header and the body can only say no.
     """
-    switch = caller.team_options.store_bodies
-    if switch is None:
-        switch = catalog.snapshot().settings.general.get(SWITCH) is True
     return (
-        switch
+        keeps(caller.team_options.store_bodies)
         and body.get(OPT_OUT) is not True
         and _headers.get().get(REDACTION, "").lower() not in ("true", "1")
     )
+
+
+def keeps(of_team: bool | None) -> bool:
+    """Are contents kept where a team says this of it? None: as the instance does."""
+    return is_switched_on() if of_team is None else of_team
+
+
+def is_switched_on() -> bool:
+    """Does the instance keep the contents of calls?"""
+    return catalog.snapshot().settings.general.get(SWITCH) is True
 
 
 def retention_days(general: Mapping[str, Any]) -> int:

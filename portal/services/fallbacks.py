@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from django.db import transaction
 
 from portal.models import Model, Revision, Settings
 from portal.services import audit, patterns
 from portal.services.audit import Actor
+from portal.services.plans import Sections
 from providers.errors import InvalidRequest
 
 Kind: TypeAlias = Literal["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"]
@@ -26,16 +27,6 @@ DEFAULTS: Final = "default_fallbacks"
 MOST: Final = "max_fallbacks"
 DEFAULT_MOST: Final = 5
 LONGEST_LIST: Final = 20
-
-
-class Sections(Protocol):
-    """Settings, as a row or as part of a snapshot."""
-
-    @property
-    def litellm(self) -> Mapping[str, Any]: ...
-
-    @property
-    def router(self) -> Mapping[str, Any]: ...
 
 
 def name_of(target: object) -> str:
@@ -115,43 +106,6 @@ def set_fallbacks(*, actor: Actor, model: Model, lists: Mapping[Kind, Sequence[s
             after={kind: after[kind] for kind in KINDS if before[kind] != after[kind]},
         )
         Revision.advance()
-
-
-def rename(before: str, after: str) -> None:
-    """Lets the rules follow a model that is called something else. Call it inside a transaction, whose
-    Revision moves on as well."""
-    row = Settings.objects.select_for_update().filter(pk=1).first()
-    if row is None:
-        return
-    litellm, router = (_renamed(section, before, after) for section in (row.litellm, row.router))
-    if (litellm, router) != (row.litellm, row.router):
-        row.litellm, row.router = litellm, router
-        row.save(update_fields=["litellm", "router", "updated_at"])
-
-
-def _renamed(section: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
-    """A section of the settings in which rules and targets name the model anew."""
-
-    def target(written: Any) -> Any:
-        if name_of(written) != before:
-            return written
-        return after if isinstance(written, str) else {**written, "model": after}
-
-    def rule(written: Any) -> Any:
-        if not isinstance(written, Mapping):
-            return written
-        return {
-            after if name == before else name: [target(each) for each in found]
-            if isinstance(found, list)
-            else found
-            for name, found in written.items()
-        }
-
-    found = dict(section)
-    for name, change in (*((kind, rule) for kind in KINDS), (DEFAULTS, target)):
-        if isinstance(found.get(name), list):
-            found[name] = [change(each) for each in found[name]]
-    return found
 
 
 def _check(kind: Kind, names: Sequence[str], model: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 
 from portal.models import Deployment, Model, ProviderAccount, Revision
-from portal.services import audit, budgets, fallbacks, validation
+from portal.services import audit, budgets, renaming, validation
 from portal.services.audit import Actor
 from portal.services.options import tags
+from portal.services.renaming import FOLLOW, References
 from providers import params as parameters
 from providers import registry
 from providers.errors import Conflict, InvalidRequest
@@ -42,6 +43,8 @@ SETTINGS = (
     "drop_params",
 )
 AUDITED = ("account_id", "provider_model", "params", "info", *SETTINGS, "is_active", "origin")
+TESTED = frozenset({"account_id", "provider_model", "params"})
+"""What a test was of: with another one, nothing is known any more."""
 WHOLE_NUMBERS = {"weight": 0, "order": 0, "rpm": 1, "tpm": 1, "max_retries": 0, "allowed_fails": 0}
 """The least value of each."""
 LARGEST_NUMBER = 2**31 - 1
@@ -79,12 +82,14 @@ class DeploymentChanges(DeploymentSettings, total=False):
     model_name: str
     account: ProviderAccount
     provider_model: str
+    references: References
 
 
 class ModelChanges(TypedDict, total=False):
     """What update_model may change."""
 
     name: str
+    references: References
     mode: str
     info: Mapping[str, Any]
     is_active: bool
@@ -131,7 +136,8 @@ def update_deployment(
     *, actor: Actor, deployment: Deployment, **changes: Unpack[DeploymentChanges]
 ) -> Deployment:
     """Changes what is given; a new `model_name` moves the deployment to that model, or renames the one it
-    is all of."""
+    is all of. `references`: what that means for whatever names a model that is there no more."""
+    references = changes.get("references", FOLLOW)
     before = _shown(deployment)
     old_model = deployment.model
     deployment.account = changes.get("account", deployment.account)
@@ -142,16 +148,18 @@ def update_deployment(
         if "model_name" in changes:
             name = validation.name(changes["model_name"], param="model_name")
             if name != old_model.name and _is_all_of(deployment, old_model, name):
-                update_model(actor=actor, model=old_model, name=name)
+                update_model(actor=actor, model=old_model, name=name, references=references)
             else:
                 deployment.model = _model(actor, name, old_model.mode)
         old, new = audit.difference(before, _shown(deployment))
         if not new:
             return deployment
+        if TESTED & new.keys():
+            deployment.last_test = {}
         _save(deployment)
         audit.record(actor=actor, action="deployment.updated", obj=deployment, before=old, after=new)
-        if deployment.model_id != old_model.pk:
-            _drop_empty(actor, old_model)
+        if deployment.model_id != old_model.pk and _drop_empty(actor, old_model):
+            _hand_over(actor, old_model.name, deployment.model, references)
         Revision.advance()
     return deployment
 
@@ -188,7 +196,13 @@ def update_model(*, actor: Actor, model: Model, **changes: Unpack[ModelChanges])
             raise Conflict("There is a model of that name already.", param="name") from None
         if "name" in new:
             budgets.rename(budgets.model_subject(old["name"]), budgets.model_subject(model.name))
-            fallbacks.rename(old["name"], model.name)
+            found = renaming.follow(
+                actor=actor,
+                before=old["name"],
+                after=model.name,
+                references=changes.get("references", FOLLOW),
+            )
+            new |= {"followed": found} if found else {}
         audit.record(actor=actor, action="model.updated", obj=model, before=old, after=new)
         Revision.advance()
     return model
@@ -207,10 +221,21 @@ def _is_all_of(deployment: Deployment, model: Model, name: str) -> bool:
     return not others.exists() and not Model.objects.filter(name=name).exists()
 
 
-def _drop_empty(actor: Actor, model: Model) -> None:
-    if not model.deployments.exists():
-        audit.record(actor=actor, action="model.deleted", obj=model, before={"name": model.name})
-        model.delete()
+def _drop_empty(actor: Actor, model: Model) -> bool:
+    """Did the model go with its last deployment?"""
+    if model.deployments.exists():
+        return False
+    audit.record(actor=actor, action="model.deleted", obj=model, before={"name": model.name})
+    model.delete()
+    return True
+
+
+def _hand_over(actor: Actor, name: str, model: Model, references: References) -> None:
+    """Whatever named a model that went names the one that took its deployment."""
+    found = renaming.follow(actor=actor, before=name, after=model.name, references=references)
+    if found:
+        after = {"took_over": name, "followed": found}
+        audit.record(actor=actor, action="model.updated", obj=model, after=after)
 
 
 def _mode(value: str) -> str:

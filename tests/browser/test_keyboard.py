@@ -85,7 +85,7 @@ def test_a_key_with_budget_and_models_is_made_with_the_keyboard(visit: Visit, pa
     page.keyboard.type("key by keyboard")
     hands.to(dialog.get_by_role("checkbox", name=re.compile(f"^{GEMINI}")))
     page.keyboard.press("Space")
-    hands.enter(dialog.locator("summary"))
+    hands.enter(dialog.locator("summary", has_text="Budget"))
     hands.write(dialog.get_by_label("Budget in dollars"), "-5")
     hands.enter(dialog.get_by_role("button", name="Make key"))
     expect(dialog.get_by_label("Budget in dollars")).to_have_attribute("aria-invalid", "true")
@@ -198,7 +198,7 @@ def test_five_clicks_make_a_key_with_budget_and_models(counted: Page):
     page.get_by_role("link", name="New key").click()
     page.get_by_label("Name", exact=True).fill("key by mouse")
     page.get_by_role("checkbox", name=re.compile(f"^{GEMINI}")).click()
-    page.locator("dialog summary").click()
+    page.locator("dialog summary", has_text="Budget").click()
     page.get_by_label("Budget in dollars").fill("5")
     page.get_by_role("button", name="Make key").click()
     # Copy is where the focus is: Enter is enough.

@@ -175,6 +175,11 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:afterSettle", showAllChosen);
 addEventListener("pageshow", showAllChosen);
 
+// Long lists that can be narrowed bring their script along when somebody comes to one.
+document.addEventListener("focusin", ({ target }) => {
+  if (target.closest("[data-picks]")) import("./picking.js");
+});
+
 function isTyping(target) {
   return target.closest("input, textarea, select, [contenteditable]") !== null;
 }

@@ -51,12 +51,20 @@ class ModelChat extends HTMLElement {
     this.live = document.getElementById("chat-news");
     this.note = this.querySelector("[data-problems]");
     // One conversation for each model; the second only while two are compared.
+    this.offerSecond();
     this.lanes = [this.form.elements.model, this.form.elements.second].map((select) => ({ select, history: [], open: null }));
     this.carried = [];
     this.abort = null;
     this.listen();
     if (this.dataset.seed) this.replay(JSON.parse(this.dataset.seed));
     this.look();
+  }
+
+  // The second list is the first once more, so the page brings it along once.
+  offerSecond() {
+    const { model, second } = this.form.elements;
+    const known = new Set([...second.options].map(({ value }) => value));
+    second.append(...[...model.options].filter(({ value }) => !known.has(value)).map(({ text, value }) => new Option(text, value)));
   }
 
   listen() {

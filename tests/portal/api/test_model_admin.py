@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
+from django.db import connection
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
 
-from portal.models import Deployment, Model, ProviderAccount
-from portal.services import catalog
+from portal.api import model_admin
+from portal.api.management import Ask
+from portal.models import Deployment, Model, ProviderAccount, User, VirtualKey
+from portal.services import accounts, catalog, keys, models
+from portal.services.access import caller_for_user
+from portal.services.audit import Actor
 from tests.portal.api.conftest import Post
 
 ENTRY = {
@@ -88,3 +97,54 @@ def test_callers_learn_what_they_may_use_and_not_where_it_runs(
     assert (group["model_group"], group["providers"], group["rpm"]) == ("mine", ["openai"], 10)
     assert code(client.get("/model_group/info", params={"model_group": "other"})) == (404, "model_not_found")
     assert code(client.post("/model/new", json=ENTRY)) == (403, "permission_denied")
+
+
+def test_many_deployments_come_by_pages_and_open_each_account_once(
+    master: httpx.Client, client: httpx.Client, actor: Actor, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    account = accounts.create_account(
+        actor=actor, name="one", provider="openai", secrets={"api_key": "os.environ/KEY_OF_ONE"}
+    )
+    for n in range(7):
+        models.create_deployment(actor=actor, model_name=f"m{n}", account=account, provider_model=f"p{n}")
+    catalog.refresh()
+    opened: list[int] = []
+    open_it = ProviderAccount.written_secrets
+
+    def watched(row: ProviderAccount) -> dict[str, Any]:
+        opened.append(row.pk)
+        return open_it(row)
+
+    monkeypatch.setattr(ProviderAccount, "written_secrets", watched)
+    whole = master.get("/model/info").json()["data"]
+    assert [each["model_name"] for each in whole] == [f"m{n}" for n in range(7)]
+    assert {each["litellm_params"]["api_key"] for each in whole} == {"os.environ/KEY_OF_ONE"}
+    assert opened == [account.pk]
+    pages = [master.get("/v2/model/info", params={"size": 3, "page": n}).json() for n in (1, 2, 3, 4)]
+    assert [each for page in pages for each in page["data"]] == whole
+    assert {page["total_count"] for page in pages} == {7}
+    assert {page["total_pages"] for page in pages} == {3}
+    opened.clear()
+    shown = client.get("/model/info").json()["data"]
+    assert [each["litellm_params"] for each in shown] == [{"model": f"openai/p{n}"} for n in range(7)]
+    assert opened == []
+
+    def queries(size: int) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            model_admin.info_pages(Ask(caller_for_user(owner), actor), QueryDict(f"size={size}"))
+        return len(captured)
+
+    assert queries(1) == queries(7)
+
+
+def test_keys_follow_a_model_to_its_new_name_and_callers_see_it(
+    post: Post, client: httpx.Client, key: VirtualKey, actor: Actor
+):
+    post("/model/new", **ENTRY)
+    keys.update_key(actor=actor, key=key, allowed_models=["mine", "other"])
+    catalog.refresh()
+    assert post("/model/update", model_name="ours", model_info={"id": "one"})["model_name"] == "ours"
+    key.refresh_from_db()
+    assert key.allowed_models == ["ours", "other"]
+    catalog.refresh()
+    assert [row["id"] for row in client.get("/v1/models").json()["data"]] == ["ours"]

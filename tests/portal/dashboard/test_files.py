@@ -6,8 +6,9 @@ import pytest
 from django.test import Client
 
 from files.models import ManagedFile, ProviderFileMapping
+from portal.dashboard import file_filters
 from portal.models import Team
-from tests.portal.dashboard.conftest import STATES, make_file
+from tests.portal.dashboard.conftest import STATES, make_file, text_of
 
 PART = {"HX-Request": "true"}
 
@@ -123,3 +124,18 @@ def test_the_playground_ticks_the_file_it_was_opened_for_and_no_rivals(
     assert f'value="{file.pk}" data-name="blue secrets.pdf" checked' in own
     assert '<option value="gpt" selected>' in own
     assert "blue secrets" not in rival_browser.get(f"/playground/?file={file.pk}").content.decode()
+
+
+def test_a_list_says_when_it_looked_through_the_newest_names_only(
+    owner_browser: Client, team: Team, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(4):
+        make_file(team, f"plan {number}.pdf")
+    assert "newest" not in text_of(owner_browser, "/files/?q=plan")
+    monkeypatch.setattr(file_filters, "MOST_SEARCHED", 2)
+    shown = text_of(owner_browser, "/files/?q=plan")
+    assert "plan 3.pdf" in shown
+    assert "plan 0.pdf" not in shown
+    assert "Names are looked for among the newest 2 files" in shown
+    assert "Names are looked for among the newest 2 files" in text_of(owner_browser, "/files/?q=plan+0")
+    assert "newest" not in text_of(owner_browser, "/files/")

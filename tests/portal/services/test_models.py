@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from portal.models import AuditEvent, Deployment, Model, ProviderAccount, Revision, Settings
-from portal.services import models
+from portal.services import models, trials
 from portal.services.access import Caller
 from portal.services.audit import Actor
 from providers.errors import Conflict, InvalidRequest
@@ -68,6 +69,16 @@ def test_no_change_leaves_no_trace(actor: Actor, openai_deployment: Deployment):
     before = (Revision.latest(), AuditEvent.objects.count())
     models.update_deployment(actor=actor, deployment=openai_deployment, weight=1, params={}, model_name="gpt")
     assert (Revision.latest(), AuditEvent.objects.count()) == before
+
+
+def test_the_outcome_of_a_test_goes_with_what_was_tested(actor: Actor, openai_deployment: Deployment):
+    trials.record_trial(target=openai_deployment, ok=True, at=timezone.now())
+    models.update_deployment(actor=actor, deployment=openai_deployment, weight=5, model_name="other")
+    openai_deployment.refresh_from_db()
+    assert openai_deployment.last_test["ok"]
+    models.update_deployment(actor=actor, deployment=openai_deployment, provider_model="gpt-6")
+    openai_deployment.refresh_from_db()
+    assert openai_deployment.last_test == {}
 
 
 def test_none_unsets_a_setting(actor: Actor, openai_deployment: Deployment):
