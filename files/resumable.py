@@ -13,7 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from files import in_order, rules, services, storage, uploads
+from files import in_order, parts, rules, services, storage, uploads
 from files.models import Caller, ManagedFile, ResumableUpload, Upload, UploadPart
 from providers.errors import Conflict, InvalidRequest, PorticoError
 
@@ -54,7 +54,7 @@ def add(row: ResumableUpload, *, part_id: str, size: int, at: int) -> ResumableU
             upload = Upload.objects.select_for_update().get(pk=row.upload_id)
             current = ResumableUpload.objects.get(pk=row.pk)
             _check_place(current, at)
-            uploads.check_open(upload, size)
+            parts.check_open(upload, size)
             UploadPart.objects.create(pk=part_id, upload=upload, size=size)
             current.part_ids = [*current.part_ids, part_id]
             current.received = at + size

@@ -16,15 +16,14 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.utils import timezone
 
-from files import in_order, rules, services, storage
+from files import in_order, parts, rules, services, storage
 from files.database import with_connections
-from files.ids import new_part_id
 from files.kill_points import here
-from files.models import Caller, Upload, UploadPart
-from files.storage import Part, Stored
+from files.models import Caller, Upload
+from files.storage import Stored
 from providers.errors import CallerError, Conflict, InvalidRequest, NotFound, PorticoError, TooLarge
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,6 @@ Status = Upload.Status
 LIFE: Final = timedelta(days=1)
 """How long parts may come; OpenAI gives an hour."""
 LEASE: Final = timedelta(seconds=60)
-MOST_PARTS: Final = 10_000
 KEPT: Final = timedelta(days=30)
 """Rows of uploads that ended stay this long, so that a late question is answered."""
 
@@ -93,56 +91,6 @@ def get_upload(*, caller: Caller, upload_id: str) -> Upload:
     return upload
 
 
-def check_open(upload: Upload, coming: int = 1, offset: int | None = None) -> None:
-    """Raises InvalidRequest when so many more bytes cannot come, Conflict when that part is here already."""
-    now = timezone.now()
-    if upload.status != Status.PENDING or upload.expires_at <= now:
-        status = Status.EXPIRED if upload.status == Status.PENDING else upload.status
-        raise InvalidRequest(f"This upload is {status}; it takes no more parts.", code="upload_not_pending")
-    if upload.lease_until is not None and upload.lease_until > now:
-        raise Conflict("This upload is being completed.", code="upload_not_pending")
-    if offset is not None and not 0 <= offset < upload.size:
-        raise InvalidRequest("Upload-Offset must lie inside the file.", param="Upload-Offset")
-    if offset is not None and upload.parts.filter(offset=offset).exists():
-        raise Conflict("That part is here already.", param="Upload-Offset", code="part_exists")
-    held: int = upload.parts.aggregate(size=Sum("size", default=0))["size"]
-    if held + coming > upload.size:
-        raise InvalidRequest(
-            f"The upload was announced with {upload.size} bytes and would get {held + coming}.",
-            param="data",
-            code="upload_too_large",
-        )
-    if upload.parts.count() >= MOST_PARTS:
-        raise InvalidRequest(f"An upload may have at most {MOST_PARTS} parts.", param="data")
-
-
-async def open_part(upload: Upload) -> tuple[str, storage.Ingest]:
-    """The id of a new part and the place for its bytes, which go straight into the storage."""
-    part_id = new_part_id()
-    digest = in_order.next_part(upload.pk, part_id)
-    ingest = await storage.stage(upload.storage, upload.blob, part_id, digest)
-    in_order.receive(upload.pk, part_id, ingest)
-    return part_id, ingest
-
-
-def add_part(
-    *, caller: Caller, upload_id: str, part_id: str, size: int, offset: int | None = None
-) -> UploadPart:
-    """Makes staged bytes a part. They are discarded when this fails."""
-    upload = get_upload(caller=caller, upload_id=upload_id)
-    here("part.staged")
-    try:
-        with transaction.atomic():
-            check_open(Upload.objects.select_for_update().get(pk=upload.pk), size, offset)
-            part = UploadPart.objects.create(pk=part_id, upload=upload, size=size, offset=offset)
-        here("part.committed")
-        in_order.keep(upload.pk, part_id)
-        return part
-    except BaseException:
-        _discard(upload, [part_id])
-        raise
-
-
 def complete_upload(
     *,
     caller: Caller,
@@ -159,11 +107,11 @@ def complete_upload(
     if upload.status == Status.COMPLETED and upload.file is not None:
         return upload
     _check_not_ended(upload)
-    parts = _parts(upload, part_ids)
+    named = parts.ordered(upload, part_ids)
     with Completing(upload) as completing:
         try:
             here("upload.claimed")
-            storage.join_parts(upload.storage, upload.blob, parts)
+            storage.join_parts(upload.storage, upload.blob, named)
             here("upload.joined")
             stored = _stored(upload, part_ids, md5)
             here("upload.measured")
@@ -174,7 +122,7 @@ def complete_upload(
             completing.end(Status.CANCELLED)
             _remove(upload)
             raise
-    _discard(upload, list(upload.parts.values_list("pk", flat=True)))
+    parts.discard(upload, list(upload.parts.values_list("pk", flat=True)))
     here("upload.parts_discarded")
     upload.parts.all().delete()
     return get_upload(caller=caller, upload_id=upload_id)
@@ -196,7 +144,7 @@ def expire_uploads(now: datetime, limit: int = 100) -> int:
     ended = sum(_end(upload, Status.EXPIRED, now) for upload in late[:limit])
     for upload in Upload.objects.exclude(status=Status.PENDING).exclude(parts=None).distinct()[:limit]:
         # Left by a crash between the file's row and the end of its parts.
-        _discard(upload, list(upload.parts.values_list("pk", flat=True)))
+        parts.discard(upload, list(upload.parts.values_list("pk", flat=True)))
         upload.parts.all().delete()
     Upload.objects.exclude(status=Status.PENDING).filter(expires_at__lte=now - KEPT).delete()
     return ended
@@ -215,15 +163,6 @@ def to_openai(upload: Upload) -> dict[str, Any]:
         "purpose": upload.purpose,
         "status": Status.EXPIRED if is_late else upload.status,
         "file": services.to_openai(upload.file) if upload.file else None,
-    }
-
-
-def part_to_openai(part: UploadPart) -> dict[str, Any]:
-    return {
-        "id": part.pk,
-        "object": "upload.part",
-        "created_at": int(part.created_at.timestamp()),
-        "upload_id": part.upload_id,
     }
 
 
@@ -268,25 +207,6 @@ def _check_not_ended(upload: Upload) -> None:
     if upload.status != Status.PENDING or upload.expires_at <= timezone.now():
         status = Status.EXPIRED if upload.status == Status.PENDING else upload.status
         raise InvalidRequest(f"This upload is {status}.", code="upload_not_pending")
-
-
-def _parts(upload: Upload, part_ids: Sequence[str]) -> list[Part]:
-    if not part_ids:
-        raise InvalidRequest("part_ids must name the parts in their order.", param="part_ids")
-    if len(set(part_ids)) != len(part_ids):
-        raise InvalidRequest("part_ids names a part twice.", param="part_ids")
-    sizes = dict(upload.parts.values_list("pk", "size"))
-    for part_id in part_ids:
-        if part_id not in sizes:
-            raise InvalidRequest("part_ids names a part that this upload does not have.", param="part_ids")
-    total = sum(sizes[part_id] for part_id in part_ids)
-    if total != upload.size:
-        raise InvalidRequest(
-            f"The parts have {total} bytes together; the upload was announced with {upload.size}.",
-            param="part_ids",
-            code="upload_size_mismatch",
-        )
-    return [Part(part_id, sizes[part_id]) for part_id in part_ids]
 
 
 def _stored(upload: Upload, part_ids: Sequence[str], md5: str | None) -> Stored:
@@ -343,20 +263,12 @@ def _end(upload: Upload, status: str, now: datetime) -> bool:
 
 def _remove(upload: Upload) -> None:
     names = list(upload.parts.values_list("pk", flat=True))
-    _discard(upload, names)
+    parts.discard(upload, names)
     try:
         storage.delete(upload.storage, upload.blob)
     except PorticoError as error:
         logger.warning("Bytes of upload %s remain: %s", upload.pk, error.message)
     upload.parts.all().delete()
-
-
-def _discard(upload: Upload, names: Sequence[str]) -> None:
-    """What cannot be removed now is found by reconcile_files."""
-    try:
-        storage.discard_parts(upload.storage, upload.blob, names)
-    except PorticoError as error:
-        logger.warning("Parts of upload %s remain: %s", upload.pk, error.message)
 
 
 # Putting gigabytes together takes long; these threads delay no short query.

@@ -61,13 +61,16 @@ class UploadPart(models.Model):
     """One part, safely staged; nobody sees its bytes before the upload is complete.
 
     `offset` is where it belongs in the file, if its sender said so: after an interruption, whoever goes on
-    knows by it what has arrived, even where the answer was lost.
+    knows by it what has arrived, even where the answer was lost. Parts that say it never overlap.
     """
 
     id = models.CharField(primary_key=True, max_length=72, default=new_part_id, editable=False)
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts")
     size = models.BigIntegerField()
     offset = models.BigIntegerField(null=True, blank=True)
+    is_cut_short = models.BooleanField(
+        default=False, help_text="Its connection broke, so nobody was told that it is here."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -38,6 +39,7 @@ __all__ = [
     "blobs",
     "delete",
     "discard_parts",
+    "join_ahead",
     "join_parts",
     "measure",
     "new_key",
@@ -60,6 +62,10 @@ BACKENDS: Final = {
     "storages.backends.s3.S3Storage": "s3",
     "storages.backends.gcloud.GoogleCloudStorage": "gcs",
 }
+
+
+# One thread, so that parts are put together in their order and no upload takes the disk from the others.
+_joining: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="joining")
 
 
 def aliases() -> list[str]:
@@ -121,8 +127,16 @@ async def stage(alias: str, key: str, name: str, digest: Digest | None = None) -
     return await asyncio.get_running_loop().run_in_executor(threads, opened)
 
 
+def join_ahead(alias: str, key: str, offset: int, part: Part) -> None:
+    """Begins to put parts together while others still come, where that leaves less to do in the end."""
+    store = _store(alias)
+    if isinstance(store, LocalStore):
+        _joining.submit(store.join_ahead, key, offset, part)
+
+
 def join_parts(alias: str, key: str, parts: Sequence[Part]) -> None:
     """Makes one blob of staged parts, in this order. Doing it again changes nothing."""
+    _joining.submit(int).result()  # what was begun for them is done then
     _store(alias).join(key, parts)
 
 

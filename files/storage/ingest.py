@@ -46,6 +46,8 @@ class Ingest:
         self._buffered = 0
         self._job: Future[None] | None = None
         self._ended = False
+        self._has_all = False
+        self._over = asyncio.Event()
         _open.add(self)
         here("ingest.opened")
 
@@ -61,6 +63,15 @@ class Ingest:
     def has_ended(self) -> bool:
         """Was it finished or given up?"""
         return self._ended
+
+    @property
+    def has_all(self) -> bool:
+        """Have all bytes come, so that the hash is that of all of them? Durable they are after `finish`."""
+        return self._has_all
+
+    async def over(self) -> None:
+        """Waits until no more bytes come: all are here, or it was given up."""
+        await self._over.wait()
 
     async def write(self, data: bytes) -> None:
         """Takes the next bytes; waits while the storage is behind.
@@ -80,6 +91,8 @@ class Ingest:
         """Makes the bytes durable under their key."""
         await self._hand_over()
         await self._settled()
+        self._has_all = True
+        self._over.set()
         here("ingest.finishing")
         self._job = threads.submit(self.sink.finish)
         await self._settled()
@@ -98,6 +111,7 @@ class Ingest:
 
     def _end(self) -> None:
         self._ended = True
+        self._over.set()
         _open.discard(self)
 
     async def _hand_over(self) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Semaphore
 from typing import Any, Final
 
 from boto3.exceptions import Boto3Error
@@ -40,8 +41,19 @@ SMALLEST_PART: Final = 5 << 20
 """S3 takes no smaller part but as the last, and at most 10,000 of them."""
 COPIES_AT_ONCE: Final = 8
 """Parts that S3 copies side by side when a file is put together."""
+SENT_AT_ONCE: Final = 2
+"""Of those too small for that, read and sent again: at most 10 MB each."""
 CONTENT_TYPE: Final = "application/octet-stream"
 GONE: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some bytes of a staged part."""
+
+    part: Part
+    start: int
+    size: int
 
 
 class S3Store(StagedAsBlobs):
@@ -62,10 +74,7 @@ class S3Store(StagedAsBlobs):
         return S3Sink(self, prefixed(self._location, key))
 
     def join(self, key: str, parts: Sequence[Part]) -> None:
-        """S3 copies the parts itself, unless one before the last is smaller than it takes."""
-        if any(part.size < SMALLEST_PART for part in parts[:-1]):
-            super().join(key, parts)
-            return
+        """S3 copies the parts itself. Those smaller than it takes pass through us, with some of the next."""
         where = {"Bucket": self.bucket, "Key": prefixed(self._location, key)}
         with translated():
             upload_id = self.client.create_multipart_upload(**where, ContentType=CONTENT_TYPE)["UploadId"]
@@ -85,20 +94,40 @@ class S3Store(StagedAsBlobs):
     def _copied(
         self, where: dict[str, str], upload_id: str, key: str, parts: Sequence[Part]
     ) -> list[dict[str, Any]]:
-        def copied(number: int, part: Part) -> dict[str, Any]:
-            source = {"Bucket": self.bucket, "Key": prefixed(self._location, part_key(key, part.name))}
+        passing = Semaphore(SENT_AT_ONCE)
+
+        def copied(span: Span, made: dict[str, Any]) -> str:
+            part = span.part
+            made["CopySource"] = {
+                "Bucket": self.bucket,
+                "Key": prefixed(self._location, part_key(key, part.name)),
+            }
+            if span.size < part.size:
+                made["CopySourceRange"] = f"bytes={span.start}-{span.start + span.size - 1}"
             try:
-                answer = self.client.upload_part_copy(
-                    **where, UploadId=upload_id, PartNumber=number, CopySource=source
-                )
+                return str(self.client.upload_part_copy(**made)["CopyPartResult"]["ETag"])
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code", "") in GONE:
                     raise missing(part.name) from None
                 raise
-            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
+        def sent(group: Sequence[Span], made: dict[str, Any]) -> str:
+            with passing:
+                data = b"".join(piece for span in group for piece in self._span(key, span))
+                return str(self.client.upload_part(**made, Body=data, ContentMD5=_md5(data))["ETag"])
+
+        def join(number: int, group: Sequence[Span]) -> dict[str, Any]:
+            made = {**where, "UploadId": upload_id, "PartNumber": number}
+            is_copied = len(group) == 1 and group[0].size >= SMALLEST_PART
+            return {"PartNumber": number, "ETag": copied(group[0], made) if is_copied else sent(group, made)}
+
+        groups = grouped(parts)
         with ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="joining") as pool:
-            return list(pool.map(copied, range(1, len(parts) + 1), parts))
+            return list(pool.map(join, range(1, len(groups) + 1), groups))
+
+    def _span(self, key: str, span: Span) -> Iterator[bytes]:
+        part = span.part
+        return self.open(part_key(key, part.name), part.size, part.name).read(span.start, span.size)
 
     def open(self, key: str, size: int, name: str) -> ByteSource:
         return S3Source(self, prefixed(self._location, key), size, name)
@@ -226,6 +255,20 @@ class S3Source:
                     yield piece
         if left > 0:
             raise too_short(self.name)
+
+
+def grouped(parts: Sequence[Part]) -> list[list[Span]]:
+    """The parts as S3 takes them: one that is too small goes with the beginning of the next."""
+    groups: list[list[Span]] = []
+    for part in parts:
+        lacking = SMALLEST_PART - sum(span.size for span in groups[-1]) if groups else 0
+        start = 0
+        if lacking > 0:
+            start = lacking if part.size >= lacking + SMALLEST_PART else part.size
+            groups[-1].append(Span(part, 0, start))
+        if start < part.size:
+            groups.append([Span(part, start, part.size - start)])
+    return groups
 
 
 @contextmanager

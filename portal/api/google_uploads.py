@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 
-from files import resumable, rules, storage, uploads
+from files import parts, resumable, rules, storage, uploads
 from files.database import in_thread
 from files.models import ManagedFile, ResumableUpload, Upload
 from files.resumable import GRANULE
@@ -206,7 +206,7 @@ async def _receive(request: ApiRequest, row: ResumableUpload) -> ResumableUpload
     if row.upload.status == Upload.Status.COMPLETED:
         return row  # the answer to the last chunk was lost
     offset = _number(request.lower_headers.get("x-goog-upload-offset"), "X-Goog-Upload-Offset")
-    await in_thread(uploads.check_open, row.upload, 0)
+    await in_thread(parts.check_open, row.upload, 0)
     if offset is None or offset > row.received:
         error = InvalidRequest(
             f"X-Goog-Upload-Offset must be {row.received}, where the upload goes on.",
@@ -218,7 +218,7 @@ async def _receive(request: ApiRequest, row: ResumableUpload) -> ResumableUpload
     declared = request.lower_headers.get("content-length", "")
     if declared.isdigit():
         await _check_size(request.caller, row, offset + int(declared))
-    part_id, ingest = await uploads.open_part(row.upload)
+    part_id, ingest = await parts.open_part(row.upload)
     async with ingest:
         try:
             async for piece in _in_granules(request, row.received - offset):

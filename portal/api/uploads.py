@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from files import models, rules, storage, uploads
+from files import models, parts, rules, storage, uploads
 from files.database import in_thread
 from files.uploads import to_openai
 from portal.api import schema
@@ -23,16 +24,19 @@ from portal.api.once import Once, once, repeated
 from portal.models import ProviderAccount
 from portal.rest.answers import json_answer
 from portal.rest.multipart import FileData, FileStart, FormReader
-from portal.rest.request import ApiRequest
+from portal.rest.request import ApiRequest, ClientGone
 from portal.rest.views import AsyncAPIView, require
 from portal.services.access import Caller
-from providers.errors import InvalidRequest, TooLarge
+from providers.errors import InvalidRequest, PorticoError, RequestTimeout, TooLarge
 
 DATA_FIELD = "data"
 PLAIN = "application/octet-stream"
 OFFSET_HEADER = "upload-offset"
 """Where a part belongs; named as in https://datatracker.ietf.org/doc/draft-ietf-httpbis-resumable-upload/"""
 LONGEST_OFFSET = 15
+MOMENT = 0.3
+LONGEST_ARRIVAL = 2.0
+"""Seconds for which bytes on their way may arrive before parts are listed, and before the same bytes."""
 FORM_FIELDS = ("purpose", "target_model_names", "target_storage", "model", "custom_llm_provider")
 
 
@@ -70,6 +74,7 @@ class Upload(AsyncAPIView):
         responses=schema.answers(schema.UPLOAD),
     )
     async def get(self, request: ApiRequest, upload_id: str) -> HttpResponse:
+        await parts.let_arrive(upload_id, MOMENT)
         return json_answer(await in_thread(_look, request.caller, upload_id))
 
 
@@ -90,7 +95,10 @@ class UploadParts(AsyncAPIView):
                 "Upload-Offset",
                 OpenApiTypes.INT,
                 OpenApiParameter.HEADER,
-                description="Where the part belongs in the file. `409 part_exists` when it is here already.",
+                description=(
+                    "Where the part belongs in the file. `409 part_exists` when bytes of it are here. "
+                    f"Of a body of type `{PLAIN}` whose connection breaks, what has arrived is kept."
+                ),
             )
         ],
         request={
@@ -100,22 +108,12 @@ class UploadParts(AsyncAPIView):
         responses=schema.answers(schema.UPLOAD_PART),
     )
     async def post(self, request: ApiRequest, upload_id: str) -> HttpResponse:
-        offset = _offset(request)
-        upload = await in_thread(_open, request.caller, upload_id, offset)
-        part_id, ingest = await uploads.open_part(upload)
-        async with ingest:
-            is_plain = request.content_type == PLAIN
-            await (_receive_plain if is_plain else _receive)(request, ingest)
-            stored = await ingest.finish()
-            part = await in_thread(
-                uploads.add_part,
-                caller=request.caller,
-                upload_id=upload_id,
-                part_id=part_id,
-                size=stored.size,
-                offset=offset,
-            )
-        return json_answer(uploads.part_to_openai(part))
+        offset, is_plain = _offset(request), request.content_type == PLAIN
+        if is_plain and offset is not None:
+            part = await _take_plain(request, upload_id, offset, _announced(request))
+        else:
+            part = await _take_form(request, upload_id, offset, is_plain=is_plain)
+        return json_answer(parts.to_openai(part))
 
 
 class UploadComplete(AsyncAPIView):
@@ -224,17 +222,68 @@ def _find(caller: Caller, upload_id: str) -> models.Upload:
 
 def _look(caller: Caller, upload_id: str) -> dict[str, Any]:
     upload = _find(caller, upload_id)
-    parts = [
-        uploads.part_to_openai(part) | {"bytes": part.size, "offset": part.offset}
+    listed = [
+        parts.to_openai(part) | {"bytes": part.size, "offset": part.offset}
         for part in upload.parts.order_by("created_at", "pk")
     ]
-    return to_openai(upload) | {"parts": parts}
+    return to_openai(upload) | {"parts": listed}
 
 
-def _open(caller: Caller, upload_id: str, offset: int | None) -> models.Upload:
+def _open(caller: Caller, upload_id: str, coming: int, offset: int | None) -> models.Upload:
     upload = _find(caller, upload_id)
-    uploads.check_open(upload, offset=offset)
+    parts.check_open(upload, coming, offset)
     return upload
+
+
+async def _take_form(
+    request: ApiRequest, upload_id: str, offset: int | None, *, is_plain: bool
+) -> models.UploadPart:
+    """A part that is here as a whole or not at all."""
+    upload = await in_thread(_open, request.caller, upload_id, 1, offset)
+    part_id, ingest = await parts.open_part(upload, offset)
+    async with ingest:
+        await (_receive_plain if is_plain else _receive)(request, ingest)
+        return await _add(upload, part_id, ingest, offset)
+
+
+async def _take_plain(
+    request: ApiRequest, upload_id: str, offset: int, announced: int | None
+) -> models.UploadPart:
+    """A part that says where it belongs. What has come of it is kept when its connection breaks."""
+    size = announced or 1
+    await parts.let_arrive(upload_id, LONGEST_ARRIVAL, offset, offset + size)
+    upload = await in_thread(_open, request.caller, upload_id, size, offset)
+    with parts.under_way(upload_id, offset, size):
+        part_id, ingest = await parts.open_part(upload, offset, announced)
+        async with ingest:
+            try:
+                await _receive_plain(request, ingest)
+            except (ClientGone, RequestTimeout):
+                if ingest.size >= parts.LEAST_KEPT:
+                    with suppress(PorticoError):
+                        await _add(upload, part_id, ingest, offset, is_cut_short=True)
+                raise
+            return await _add(upload, part_id, ingest, offset)
+
+
+async def _add(
+    upload: models.Upload,
+    part_id: str,
+    ingest: storage.Ingest,
+    offset: int | None,
+    *,
+    is_cut_short: bool = False,
+) -> models.UploadPart:
+    """Makes what has come durable, and a part."""
+    stored = await ingest.finish()
+    return await in_thread(
+        parts.add_part,
+        upload,
+        part_id=part_id,
+        size=stored.size,
+        offset=offset,
+        is_cut_short=is_cut_short,
+    )
 
 
 def _complete(caller: Caller, upload_id: str, part_ids: list[str], md5: str | None) -> models.Upload:
@@ -284,6 +333,12 @@ async def _take(ingest: storage.Ingest, data: bytes) -> None:
     if ingest.size + len(data) > settings.MAX_PART_BYTES:
         raise TooLarge(f"A part may have at most {settings.MAX_PART_BYTES} bytes.", param=DATA_FIELD)
     await ingest.write(data)
+
+
+def _announced(request: ApiRequest) -> int | None:
+    """The size that the body will have; the ingress guard has looked at it."""
+    written = request.lower_headers.get("content-length")
+    return int(written) if written else None
 
 
 def _offset(request: ApiRequest) -> int | None:

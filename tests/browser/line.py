@@ -68,11 +68,17 @@ class Line:
                 threading.Thread(target=self._pump, args=(there, here, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, is_up: bool) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := source.recv(PIECE):
                 if is_up:
                     self._count(len(data))
                 target.sendall(data)
+        except OSError:
+            # Nobody listens there any more, so whoever speaks here must not wait for ever. Closed rather than
+            # shut down: bytes that come then are answered with a reset.
+            with contextlib.suppress(OSError):
+                source.shutdown(socket.SHUT_RDWR)
+            source.close()
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 

@@ -176,6 +176,47 @@ def test_a_reload_costs_at_most_one_part(
         page.context.close()
 
 
+def test_a_pause_keeps_what_has_arrived(
+    browser: Browser, context: BrowserContext, own_product: Product, tmp_path: Path
+):
+    film = bytes_of(tmp_path / "paused.bin", 2 * PART + 1000)
+    with Line(own_product.url) as line:
+        page = over(line, browser, context)
+        page.wait_for_load_state("networkidle")
+        line.sent, line.hold_at = 0, PART // 2
+        choose(page, film)
+        assert line.is_held.wait(30)
+        page.get_by_role("button", name="Pause").click()
+        line.release()
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_role("link", name=film.name, exact=True)).to_be_visible(timeout=60_000)
+        assert line.sent <= film.stat().st_size + PART + SMALL_TALK
+        page.context.close()
+
+
+def test_two_tabs_send_the_same_file_without_harm(
+    browser: Browser, context: BrowserContext, own_product: Product, tmp_path: Path
+):
+    film = bytes_of(tmp_path / "twice.bin", 3 * PART + 1000)
+    with Line(own_product.url) as line:
+        page = over(line, browser, context)
+        line.sent, line.hold_at = 0, PART // 2
+        choose(page, film)
+        assert line.is_held.wait(30)
+        other = page.context.new_page()
+        other.goto(f"{own_product.url}/files/")
+        choose(other, film)
+        line.release()
+        for each in (page, other):
+            expect(each.locator(".upload")).to_have_count(0, timeout=60_000)
+            expect(each.get_by_role("link", name=film.name, exact=True).first).to_be_visible()
+        address = other.get_by_role("link", name=film.name, exact=True).first.get_attribute("href")
+        file_id = str(address).strip("/").rpartition("/")[2]
+        content = other.request.get(f"{own_product.url}/v1/files/{file_id}/content")
+        assert content.body() == film.read_bytes()
+        page.context.close()
+
+
 def over(line: Line, browser: Browser, context: BrowserContext) -> Page:
     """The files page through the line, signed in as before: cookies know no ports."""
     page = browser.new_context(storage_state=context.storage_state()).new_page()

@@ -78,7 +78,7 @@ def upload(*, team_id: int, data: str, account_id: int = 0) -> str:
 
 
 def upload_in_parts(*, team_id: int, data: str) -> str:
-    from files import uploads
+    from files import parts, uploads
 
     caller = _anyone(team_id)
     upload = uploads.create_upload(
@@ -87,7 +87,7 @@ def upload_in_parts(*, team_id: int, data: str) -> str:
     part_ids = []
 
     async def part(piece: str) -> str:
-        part_id, ingest = await uploads.open_part(upload)
+        part_id, ingest = await parts.open_part(upload)
         async with ingest:
             await ingest.write(piece.encode())
             await ingest.finish()
@@ -95,12 +95,35 @@ def upload_in_parts(*, team_id: int, data: str) -> str:
 
     for piece in (data[:10], data[10:]):
         part_id = asyncio.run(part(piece))
-        uploads.add_part(caller=caller, upload_id=upload.pk, part_id=part_id, size=len(piece))
+        parts.add_part(upload, part_id=part_id, size=len(piece))
         part_ids.append(part_id)
     print(f"parts {upload.pk} {' '.join(part_ids)}", flush=True)
     done = uploads.complete_upload(caller=caller, upload_id=upload.pk, part_ids=part_ids)
     assert done.file is not None
     return done.file.pk
+
+
+def part_that_breaks_off(*, team_id: int, data: str) -> str:
+    """Of the second part only half has come."""
+    from files import parts, uploads
+
+    upload = uploads.create_upload(
+        caller=_anyone(team_id), filename="a.txt", purpose="user_data", size=len(data), alias="local"
+    )
+
+    async def part(start: int, end: int) -> str:
+        part_id, ingest = await parts.open_part(upload, start)
+        async with ingest:
+            await ingest.write(data[start:end].encode())
+            await ingest.finish()
+        return part_id
+
+    third = len(data) // 3
+    for start, is_cut_short in ((0, False), (third, True)):
+        part_id = asyncio.run(part(start, start + third))
+        parts.add_part(upload, part_id=part_id, size=third, offset=start, is_cut_short=is_cut_short)
+        print(f"part {upload.pk} {part_id}", flush=True)
+    return upload.pk
 
 
 def sweep() -> str:
@@ -147,7 +170,8 @@ def raw_delete(*, team_id: int, file_id: str) -> str:
 
 
 SCENES: dict[str, Callable[..., str]] = {
-    scene.__name__: scene for scene in (upload, upload_in_parts, sweep, delete, raw_upload, raw_delete)
+    scene.__name__: scene
+    for scene in (upload, upload_in_parts, part_that_breaks_off, sweep, delete, raw_upload, raw_delete)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,8 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.utils import timezone
 
-from files import kill_points, reconcile, services, storage, tasks, uploads
+from files import kill_points, parts, reconcile, services, storage, tasks, uploads
+from files.database import in_thread
 from files.models import ManagedFile, ProviderFileMapping, RawFile, Upload, UploadPart
 from portal.models import ProviderAccount, Team
 from portal.services.access import Caller
@@ -138,6 +140,38 @@ def test_an_upload_in_parts(
     time_passes()
     nothing_is_left_over(fakes)
     assert ManagedFile.objects.count() == (1 if told else 0)
+
+
+@pytest.mark.parametrize("point", ["ingest.finished:2", "part.staged:2", "part.committed:2"])
+def test_a_part_that_breaks_off(
+    scenes: Scenes, fakes: FakeServers, team: Team, caller: Caller, point: str
+) -> None:
+    text = TEXT[:90_000]
+    told, status = scenes.play("part_that_breaks_off", point, team_id=team.pk, data=text)
+    assert status == SIGKILL
+    (acknowledged,) = told
+    _, upload_id, first = acknowledged.split()
+    upload = Upload.objects.get(pk=upload_id)
+    there = {part.pk: part for part in upload.parts.all()}
+    assert there[first].size == 30_000
+    assert len(there) == (2 if point.startswith("part.committed") else 1)
+    ids = sorted(there, key=lambda part_id: there[part_id].offset or 0)
+    end = sum(part.size for part in there.values())
+    ids.append(asyncio.run(sent(upload, text[end:], end)))
+    done = uploads.complete_upload(caller=caller, upload_id=upload_id, part_ids=ids)
+    assert done.file is not None
+    assert is_whole(done.file.pk, text)
+    time_passes()
+    nothing_is_left_over(fakes)
+
+
+async def sent(upload: Upload, text: str, offset: int) -> str:
+    part_id, ingest = await parts.open_part(upload, offset)
+    async with ingest:
+        await ingest.write(text.encode())
+        await ingest.finish()
+        await in_thread(parts.add_part, upload, part_id=part_id, size=len(text), offset=offset)
+    return part_id
 
 
 @pytest.mark.parametrize("point", COPYING)

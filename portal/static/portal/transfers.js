@@ -3,6 +3,7 @@
 import { apiHeaders, errorText } from "./app.js";
 
 const PART_BYTES = 16 * 1024 * 1024;
+const AT_ONCE = 2;
 const MOST_TRIES = 6;
 const KEPT = "uploads";
 
@@ -50,7 +51,7 @@ function pause(milliseconds, signal) {
   });
 }
 
-// Uploads that were begun in this browser: which parts have arrived, under what the file is known by.
+// Uploads that were begun in this browser and how far they got, under what the file is known by.
 function readKept() {
   try {
     return JSON.parse(localStorage.getItem(KEPT)) ?? {};
@@ -78,7 +79,7 @@ export function interrupted() {
   const found = [];
   for (const [mark, value] of Object.entries(readKept())) {
     if (value.expires_at < now) keep(mark, null);
-    else if (mark.startsWith(`${document.body.dataset.team}|`)) found.push({ mark, name: value.name, share: value.parts.filter(Boolean).length / value.parts.length });
+    else if (mark.startsWith(`${document.body.dataset.team}|`)) found.push({ mark, name: value.name, share: value.share ?? 0 });
   }
   return found;
 }
@@ -124,97 +125,134 @@ class InParts {
 
   constructor(file, fields, onProgress) {
     Object.assign(this, { file, fields, onProgress, mark: markOf(file) });
-    this.loaded = [];
+    this.parts = []; // what the server has: {id, offset, bytes}
+    this.coming = new Map(); // where a part begins: bytes of it that have left the browser
+    this.isCompleted = false;
+    this.reached = 0; // the most bytes that the server ever had
   }
 
-  // One part after the other, each begun when the one before it is safe, so that a broken line costs at most one:
-  // bytes that have left the browser may still be lost on the way.
+  // Bytes that have left the browser may be lost on the way, and of a part that breaks off the server keeps what it
+  // has. So after a failure it is asked what is missing, and only that is sent.
   async run() {
     this.abort = new AbortController();
     try {
-      this.kept = await this.open();
-      this.kept.parts.forEach((id, number) => (this.loaded[number] = id ? this.part(number).size : 0));
-      this.report();
-      for (const number of this.kept.parts.keys()) await this.sendPart(number);
+      await this.open();
+      for (this.tries = 0; !this.isCompleted; ) {
+        try {
+          await this.sendMissing();
+          await this.complete();
+        } catch (error) {
+          await this.recover(error);
+        }
+      }
     } catch (error) {
       this.abort.abort();
       throw error;
     }
-    await sendJson(`/v1/uploads/${this.kept.id}/complete`, { part_ids: this.kept.parts }, { signal: this.abort.signal });
     keep(this.mark, null);
+  }
+
+  // Throws what cannot be mended by going on. 409: a part is there already, from another tab or later than it
+  // seemed lost, or another tab is putting the parts together.
+  async recover(error) {
+    if (error instanceof Stopped) throw error;
+    const isPassing = error.isPassing || error.status === 409;
+    this.tries += 1;
+    if (isPassing) await pause(Math.min(250 * 2 ** this.tries, 15_000), this.abort.signal);
+    const before = this.reached;
+    const isOpen = await this.look(this.id).catch((reason) => {
+      if (reason instanceof Stopped) throw reason;
+      return true;
+    });
+    if (this.reached > before) this.tries = 0;
+    if (!this.isCompleted && !(isOpen && isPassing && this.tries < MOST_TRIES)) throw error;
   }
 
   // Goes on with an upload that the server still knows, else begins one.
   async open() {
     const kept = readKept()[this.mark];
-    const count = Math.ceil(this.file.size / PART_BYTES);
-    const arrived = kept?.parts.length === count && (await this.look(kept.id));
-    if (arrived) {
-      kept.parts = kept.parts.map((_, number) => arrived.get(number) ?? null);
-      keep(this.mark, kept);
-      return kept;
+    if (kept && (await this.look(kept.id))) {
+      Object.assign(this, { id: kept.id, expiresAt: kept.expires_at });
+      return this.report();
     }
     if (kept) await giveUp(this.mark);
     const values = Object.fromEntries(this.fields);
     const asked = { ...values, filename: this.file.name, bytes: this.file.size, mime_type: this.file.type || "application/octet-stream" };
     const upload = await sendJson("/v1/uploads", asked, { signal: this.abort.signal });
-    const begun = { id: upload.id, name: this.file.name, expires_at: upload.expires_at, parts: Array(count).fill(null) };
-    keep(this.mark, begun);
-    return begun;
+    Object.assign(this, { id: upload.id, expiresAt: upload.expires_at, parts: [] });
+    this.remember();
   }
 
-  // The server says which parts have arrived, those among them whose answer was lost: number to id. Nothing when
-  // the upload takes no more.
+  // Learns what has arrived. False when the upload takes no more, or holds parts that somebody else put there.
   async look(id) {
     const response = await fetch(`/v1/uploads/${id}`, { headers: apiHeaders(), signal: this.abort.signal }).catch(() => null);
     if (this.abort.signal.aborted) throw new Stopped();
-    if (!response || response.status >= 500) throw new Refused(response?.status ?? 0, "");
+    if (!response || response.status >= 500 || response.status === 429) throw new Refused(response?.status ?? 0, "");
     const upload = response.ok ? await response.json() : {};
-    if (upload.status !== "pending") return null;
-    const whole = upload.parts.filter((part) => part.offset !== null && part.bytes === this.part(part.offset / PART_BYTES).size);
-    return new Map(whole.map((part) => [part.offset / PART_BYTES, part.id]));
+    this.isCompleted = upload.status === "completed";
+    if (upload.status !== "pending") return this.isCompleted;
+    this.parts = upload.parts;
+    this.reached = Math.max(this.reached, this.arrived);
+    return this.parts.every((part) => part.offset !== null);
   }
 
-  part(number) {
-    return this.file.slice(number * PART_BYTES, (number + 1) * PART_BYTES);
-  }
-
-  async sendPart(number) {
-    const { kept } = this;
-    const bytes = this.part(number);
-    const onProgress = (loaded) => this.report(number, Math.min(loaded, bytes.size));
-    const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": number * PART_BYTES };
-    const options = { onProgress, signal: this.abort.signal, headers };
-    for (let tries = 1; !kept.parts[number]; tries += 1) {
-      try {
-        const part = await send(`/v1/uploads/${kept.id}/parts`, bytes, options);
-        kept.parts[number] = part.id;
-        keep(this.mark, kept);
-      } catch (error) {
-        const isThere = error.status === 409;
-        if (error instanceof Stopped || tries >= MOST_TRIES || !(isThere || error.isPassing)) throw error;
-        this.report(number, 0);
-        await pause(Math.min(500 * 2 ** tries, 15_000), this.abort.signal);
-        kept.parts[number] = await this.find(number);
-        keep(this.mark, kept);
-      }
+  // The ranges that the server does not have, none larger than a part.
+  missing() {
+    const ranges = [];
+    let end = 0;
+    for (const { offset, bytes } of [...this.sorted(), { offset: this.file.size, bytes: 0 }]) {
+      for (; end < offset; end = ranges.at(-1)[1]) ranges.push([end, Math.min(end + PART_BYTES, offset)]);
+      end = offset + bytes;
     }
-    this.report(number, bytes.size);
+    return ranges;
   }
 
-  // The id of a part that arrived although its answer did not.
-  async find(number) {
+  sorted() {
+    return [...this.parts].sort((one, other) => one.offset - other.offset);
+  }
+
+  // Two at a time, in their order: while the server makes one part safe, the next is on its way.
+  async sendMissing() {
+    const ranges = this.missing();
+    let failure;
+    const sendNext = async () => {
+      while (ranges.length && !failure) await this.sendPart(...ranges.shift()).catch((error) => (failure ??= error));
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, sendNext));
+    if (failure) throw failure;
+  }
+
+  async sendPart(start, end) {
+    const onProgress = (loaded) => this.report(start, Math.min(loaded, end - start));
+    const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": start };
     try {
-      return (await this.look(this.kept.id))?.get(number) ?? null;
-    } catch (error) {
-      if (error instanceof Stopped) throw error;
-      return null;
+      const part = await send(`/v1/uploads/${this.id}/parts`, this.file.slice(start, end), { onProgress, signal: this.abort.signal, headers });
+      this.parts.push({ id: part.id, offset: start, bytes: end - start });
+      this.reached = Math.max(this.reached, this.arrived);
+    } finally {
+      this.coming.delete(start);
+      this.remember();
+      this.report();
     }
   }
 
-  report(number, loaded) {
-    if (number !== undefined) this.loaded[number] = loaded;
-    this.onProgress(this.loaded.reduce((sum, count) => sum + count, 0));
+  async complete() {
+    const ids = this.sorted().map((part) => part.id);
+    await sendJson(`/v1/uploads/${this.id}/complete`, { part_ids: ids }, { signal: this.abort.signal });
+    this.isCompleted = true;
+  }
+
+  get arrived() {
+    return this.parts.reduce((sum, part) => sum + part.bytes, 0);
+  }
+
+  remember() {
+    keep(this.mark, { id: this.id, name: this.file.name, expires_at: this.expiresAt, share: this.arrived / this.file.size });
+  }
+
+  report(start, loaded) {
+    if (start !== undefined) this.coming.set(start, loaded);
+    this.onProgress([...this.coming.values()].reduce((sum, count) => sum + count, this.arrived));
   }
 
   stop() {

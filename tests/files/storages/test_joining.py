@@ -8,11 +8,12 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import pytest
 
-from files import in_order, storage, uploads
+from files import in_order, parts, storage, uploads
 from files.database import in_thread
 from files.models import ManagedFile, Upload
 from files.storage import Part
@@ -67,14 +68,21 @@ def begin(caller: Caller) -> Any:
     return begin
 
 
-async def send(caller: Caller, upload: Upload, data: bytes) -> str:
-    part_id, ingest = await uploads.open_part(upload)
+async def send(
+    caller: Caller, upload: Upload, data: bytes, offset: int | None = None, *, is_cut_short: bool = False
+) -> str:
+    part_id, ingest = await parts.open_part(upload, offset, len(data))
     async with ingest:
         for start in range(0, len(data), 300_007):
             await ingest.write(data[start : start + 300_007])
         stored = await ingest.finish()
         await in_thread(
-            uploads.add_part, caller=caller, upload_id=upload.pk, part_id=part_id, size=stored.size
+            parts.add_part,
+            upload,
+            part_id=part_id,
+            size=stored.size,
+            offset=offset,
+            is_cut_short=is_cut_short,
         )
     return part_id
 
@@ -128,7 +136,7 @@ async def test_a_part_that_broke_off_and_came_again_counts_once(
     contents = [os.urandom(5 * MIB), os.urandom(5 * MIB)]
     upload = await in_thread(begin, s3, 10 * MIB)
     first = await send(caller, upload, contents[0])
-    _, ingest = await uploads.open_part(upload)
+    _, ingest = await parts.open_part(upload)
     async with ingest:
         await ingest.write(contents[1][: 3 * MIB])
     second = await send(caller, upload, contents[1])
@@ -170,3 +178,72 @@ async def test_a_part_that_is_missing_is_told(alias: str, request: pytest.Fixtur
     with pytest.raises(FileCorrupt):
         storage.join_parts(alias, key, [Part("part_" + "0" * 32, 5 * MIB)])
     assert keys(alias) == []
+
+
+async def test_two_parts_under_way_are_hashed_in_their_order(
+    remote: str, caller: Caller, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [os.urandom(5 * MIB) for _ in range(4)]
+    whole = b"".join(contents)
+    upload = await in_thread(begin, remote, len(whole))
+    at_once = asyncio.Semaphore(2)
+
+    async def sent(number: int) -> str:
+        async with at_once:
+            return await send(caller, upload, contents[number], number * 5 * MIB)
+
+    ids = await asyncio.gather(*(sent(number) for number in range(4)))
+    with counted(monkeypatch) as received:
+        file = await in_thread(complete, caller, upload, ids)
+    assert received.count < LITTLE
+    assert file.sha256 == hashlib.sha256(whole).hexdigest()
+    assert b"".join(storage.read(file)) == whole
+
+
+async def test_what_came_of_a_part_that_broke_off_is_put_together_with_the_rest(
+    remote: str, caller: Caller, begin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [os.urandom(size) for size in (6 * MIB, MIB + 1, 15 * MIB - 1, 7 * MIB)]
+    whole = b"".join(contents)
+    upload = await in_thread(begin, remote, len(whole))
+    ids, start = [], 0
+    for number, data in enumerate(contents):
+        ids.append(await send(caller, upload, data, start, is_cut_short=number == 1))
+        start += len(data)
+    with counted(monkeypatch) as received:
+        file = await in_thread(complete, caller, upload, ids)
+    # S3 takes no parts below 5 MB, so the small one goes with the beginning of the next: read and sent by us,
+    # and the store of this test counts what it receives as well.
+    assert received.count < (2 * 5 * MIB + LITTLE if remote == "s3" else LITTLE)
+    assert file.sha256 == hashlib.sha256(whole).hexdigest()
+    assert b"".join(storage.read(file)) == whole
+    assert keys(remote) == [file.blob]
+
+
+async def test_many_small_parts_make_a_file_in_s3_too(s3: str, caller: Caller, begin: Any) -> None:
+    contents = [os.urandom(size) for size in (700_001, 3, 6 * MIB, 2 * MIB, 4 * MIB, 11 * MIB, 1)]
+    whole = b"".join(contents)
+    upload = await in_thread(begin, s3, len(whole))
+    ids = [await send(caller, upload, data) for data in contents]
+    file = await in_thread(complete, caller, upload, ids)
+    assert b"".join(storage.read(file)) == whole
+    assert keys(s3) == [file.blob]
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1,), (5, 5), (1, 5), (1, 20, 7), (4, 9, 1), (4, 4, 4, 4, 4), (16, 3, 13, 16, 2), (1, 1, 1)]
+)
+def test_s3_gets_no_part_below_its_least_but_the_last(sizes: tuple[int, ...]) -> None:
+    from files.storage.s3 import SMALLEST_PART, grouped
+
+    given = [Part(f"part_{number}", size * MIB) for number, size in enumerate(sizes)]
+    groups = grouped(given)
+    assert all(sum(span.size for span in group) >= SMALLEST_PART for group in groups[:-1])
+    assert all(sum(span.size for span in group) < 2 * SMALLEST_PART for group in groups if len(group) > 1)
+    spans = [span for group in groups for span in group]
+    for part in given:
+        pieces = [(span.start, span.size) for span in spans if span.part is part]
+        ends = list(accumulate(size for _, size in pieces))
+        assert [start for start, _ in pieces] == [0, *ends[:-1]]
+        assert ends[-1] == part.size
+    assert [span.part.name for span in spans] == sorted(span.part.name for span in spans)

@@ -18,10 +18,10 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.utils import timezone
 
-from files import storage, tasks
+from files import parts, storage, tasks
 from files.models import FileRules, ManagedFile, Upload, UploadPart
 from portal.models import Team, User
-from tests.portal.server import Server
+from tests.portal.server import Server, request_head, wait_until
 
 MIB = 1 << 20
 BEGIN = {"purpose": "user_data", "filename": "large.bin", "mime_type": "application/octet-stream"}
@@ -325,3 +325,116 @@ def test_a_plain_part_is_bounded_and_never_empty(client: httpx.Client, settings:
     assert plain(client, upload_id, bytes(2 * MIB + 1), 0).status_code == 413
     assert plain(client, upload_id, b"", 0).status_code == 400
     assert plain(client, upload_id, bytes(2 * MIB), 0).status_code == 200
+
+
+def broken_off(server: Server, secret: str, upload_id: str, data: bytes, offset: int, announced: int) -> None:
+    """Sends the beginning of a part and breaks the connection."""
+    with server.raw() as connection:
+        connection.sendall(plain_head(secret, upload_id, offset, announced) + data)
+
+
+def plain_head(secret: str, upload_id: str, offset: int, announced: int) -> bytes:
+    return request_head(
+        f"POST /v1/uploads/{upload_id}/parts",
+        secret,
+        "Content-Type: application/octet-stream",
+        f"Upload-Offset: {offset}",
+        f"Content-Length: {announced}",
+    )
+
+
+def ranges(client: httpx.Client, upload_id: str) -> list[tuple[int, int]]:
+    """Where the parts that the server has begin and end, once it has any."""
+    wait_until(lambda: UploadPart.objects.exists())
+    rows = client.get(f"/v1/uploads/{upload_id}").json()["parts"]
+    return sorted((row["offset"], row["offset"] + row["bytes"]) for row in rows)
+
+
+def ids_in_order(client: httpx.Client, upload_id: str) -> list[str]:
+    rows = client.get(f"/v1/uploads/{upload_id}").json()["parts"]
+    return [row["id"] for row in sorted(rows, key=lambda row: row["offset"])]
+
+
+def test_of_a_part_that_breaks_off_only_the_rest_is_sent(
+    server: Server, client: httpx.Client, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(5 * MIB)
+    upload_id = begin(client, len(data))
+    broken_off(server, secret, upload_id, data[: 3 * MIB], 0, 4 * MIB)
+    ((start, end),) = ranges(client, upload_id)
+    assert start == 0
+    assert 2 * MIB < end <= 3 * MIB, "what the server has read of it"
+    assert code_of(plain(client, upload_id, data[: 4 * MIB], 0)) == (409, "part_exists")
+    assert plain(client, upload_id, data[end:], end).status_code == 200
+    monkeypatch.setattr(storage, "measure", lambda *_: pytest.fail("it came in order and is not read again"))
+    answer = complete(client, upload_id, ids_in_order(client, upload_id))
+    file_id = answer.json()["file"]["id"]
+    assert client.get(f"/v1/files/{file_id}/content").content == data
+    assert ManagedFile.objects.get().sha256 == hashlib.sha256(data).hexdigest()
+    assert len(blobs()) == 1
+
+
+def test_a_few_bytes_of_a_part_are_not_worth_keeping(
+    server: Server, client: httpx.Client, secret: str
+) -> None:
+    upload_id = begin(client, 8 * MIB)
+    broken_off(server, secret, upload_id, bytes(parts.LEAST_KEPT - 1), 0, 4 * MIB)
+    assert plain(client, upload_id, bytes(4 * MIB), 0).status_code == 200
+    assert ranges(client, upload_id) == [(0, 4 * MIB)]
+    assert len(blobs()) == 1
+
+
+def test_a_part_that_breaks_off_after_it_came_again_is_not_kept(
+    server: Server, client: httpx.Client, secret: str
+) -> None:
+    data = os.urandom(2 * MIB)
+    upload_id = begin(client, len(data))
+    with server.raw() as connection:
+        connection.sendall(plain_head(secret, upload_id, 0, 2 * MIB) + bytes(MIB))
+        whole = plain(client, upload_id, data, 0)
+        assert whole.status_code == 200
+    assert complete(client, upload_id, [whole.json()["id"]]).status_code == 200
+    file = ManagedFile.objects.get()
+    assert b"".join(storage.read(file)) == data
+    assert file.sha256 == hashlib.sha256(data).hexdigest()
+    wait_until(lambda: blobs() == [file.blob])
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 4), (1, 2), (2, 4), (3, 1), (0, 3), (1, 5)])
+def test_parts_never_overlap(client: httpx.Client, offset: int, size: int) -> None:
+    upload_id = begin(client, 6)
+    here = plain(client, upload_id, b"bcd", 1).json()["id"]
+    assert code_of(plain(client, upload_id, b"x" * size, offset)) == (409, "part_exists")
+    first = plain(client, upload_id, b"a", 0).json()["id"]
+    last = plain(client, upload_id, b"ef", 4).json()["id"]
+    assert complete(client, upload_id, [first, here, last]).status_code == 200
+    assert b"".join(storage.read(ManagedFile.objects.get())) == b"abcdef"
+
+
+def test_a_part_does_not_reach_behind_the_end_of_the_file(client: httpx.Client) -> None:
+    upload_id = begin(client, 6)
+    assert code_of(plain(client, upload_id, b"abc", 4)) == (400, "upload_too_large")
+    assert UploadPart.objects.count() == 0
+
+
+def test_parts_that_say_where_they_belong_are_put_together_there_or_not_at_all(client: httpx.Client) -> None:
+    upload_id = begin(client, 6)
+    second = plain(client, upload_id, b"def", 3).json()["id"]
+    first = plain(client, upload_id, b"abc", 0).json()["id"]
+    assert code_of(complete(client, upload_id, [second, first])) == (400, "wrong_offset")
+    assert complete(client, upload_id, [first, second]).status_code == 200
+
+
+def test_two_parts_at_a_time_are_hashed_as_they_come(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [os.urandom(size) for size in (MIB, 2 * MIB, MIB + 3, 3 * MIB, 5)]
+    data, starts = b"".join(pieces), [sum(map(len, pieces[:number])) for number in range(5)]
+    upload_id = begin(client, len(data))
+    monkeypatch.setattr(storage, "measure", lambda *_: pytest.fail("it came in order and is not read again"))
+    with ThreadPoolExecutor(2) as pool:
+        sent = pool.map(lambda both: plain(client, upload_id, *both), zip(pieces, starts, strict=True))
+        ids = [answer.json()["id"] for answer in sent]
+    assert complete(client, upload_id, ids).status_code == 200
+    assert ManagedFile.objects.get().sha256 == hashlib.sha256(data).hexdigest()
+    assert len(blobs()) == 1
