@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("chat", "upload", "browser_upload", "many_uploads", "chaos", "scale")
+NAMES = ("chat", "upload", "browser_upload", "many_uploads", "pages", "chaos", "scale")
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,11 +15,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from files.models import ManagedFile
 from portal.dashboard import saved, sheets
 from portal.dashboard.answers import part_of_list
 from portal.dashboard.paging import slice_of
-from portal.dashboard.visitor import caller_of, is_htmx, page
-from portal.models import AuditEvent
+from portal.dashboard.visitor import caller_of, is_htmx, may, page
+from portal.models import AuditEvent, Deployment, ProviderAccount, Team, User, VirtualKey
+from portal.services.access import Caller
 
 SPANS = {
     "24h": ("Last 24 hours", 1),
@@ -39,6 +41,7 @@ KINDS = {
     "budget": "Budgets",
     "settings": "Settings",
 }
+LONGEST_NUMBER = 18
 LONGEST_SHOWN = 300
 MOST_IN_CSV = 20_000
 HEADER = ("at", "actor", "action", "object_type", "object_id", "object_name", "before", "after", "request_id")
@@ -61,13 +64,35 @@ class Line:
     changes: list[Change]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The page that shows one of a kind, the right it takes, those there are, and how events name them."""
+
+    page: str
+    right: str
+    rows: Callable[[Caller], QuerySet[Any]]
+    named: str = "pk"
+    is_number: bool = True
+
+
+PLACES = {
+    "team": Place("team", "teams.read", lambda _: Team.objects.all(), "team_id", is_number=False),
+    "managedfile": Place("file", "files.read", ManagedFile.objects.visible_to, is_number=False),
+    "virtualkey": Place("key", "keys.read", VirtualKey.objects.visible_to),
+    "user": Place("person", "people.read", lambda _: User.objects.all()),
+    "provideraccount": Place("edit-provider", "accounts.change", lambda _: ProviderAccount.objects.all()),
+    "deployment": Place("edit-model", "models.change", lambda _: Deployment.objects.all()),
+}
+"""Who reads the trail reads of every team."""
+
+
 @require_safe
 @page("audit.read")
 def show_all(request: HttpRequest) -> HttpResponse:
     found = slice_of(_filtered(request), request.GET.get("after", ""), by="at")
     context: dict[str, Any] = {
         "slice": found,
-        "lines": [_line(event) for event in found.rows],
+        "lines": _lines(request, found.rows),
         "filters": {name: request.GET.get(name, "") for name in ("q", "kind", "span")},
         "is_filtered": any(request.GET.get(name) for name in ("q", "kind", "span", "object")),
     }
@@ -110,29 +135,29 @@ def _filtered(request: HttpRequest) -> QuerySet[AuditEvent]:
     return rows
 
 
-def _line(event: AuditEvent) -> Line:
+def _lines(request: HttpRequest, events: list[AuditEvent]) -> list[Line]:
+    places = _places(request, events)
+    return [_line(event, places.get((event.object_type, event.object_id), "")) for event in events]
+
+
+def _line(event: AuditEvent, url: str) -> Line:
     names = dict.fromkeys((*event.before, *event.after))
     changes = [Change(name, _text(event.before, name), _text(event.after, name)) for name in names]
-    return Line(event, event.action.replace(".", " ").replace("_", " "), _place(event), changes)
+    return Line(event, event.action.replace(".", " ").replace("_", " "), url, changes)
 
 
-def _place(event: AuditEvent) -> str:
-    """Where the object can be looked at; empty where it has no page or is gone."""
-    if event.action.endswith(".deleted"):
-        return ""
-    match event.object_type:
-        case "team":
-            return reverse("team", args=[event.object_id])
-        case "managedfile":
-            return reverse("file", args=[event.object_id])
-        case "virtualkey" if event.object_id.isdecimal():
-            return reverse("key", args=[int(event.object_id)])
-        case "user" if event.object_id.isdecimal():
-            return reverse("person", args=[int(event.object_id)])
-        case "provideraccount" if event.object_id.isdecimal():
-            return reverse("edit-provider", args=[int(event.object_id)])
-        case _:
-            return ""
+def _places(request: HttpRequest, events: list[AuditEvent]) -> dict[tuple[str, str], str]:
+    """Pages of what the events are about, as far as it is still there and this person may open them."""
+    places = {}
+    for kind, place in PLACES.items():
+        ids = {event.object_id for event in events if event.object_type == kind}
+        if place.is_number:
+            ids = {pk for pk in ids if pk.isdecimal() and len(pk) <= LONGEST_NUMBER}
+        if ids and may(request, place.right):
+            there = place.rows(caller_of(request)).filter(**{f"{place.named}__in": ids})
+            for found in there.values_list(place.named, flat=True):
+                places[kind, str(found)] = reverse(place.page, args=[found])
+    return places
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -33,12 +33,12 @@ TEAM_ROLES = {"owner": Membership.Role.ADMIN, "team admin": Membership.Role.ADMI
 }
 
 
-def fill() -> None:
+def fill(**sizes: int) -> None:
     """Prints JSON: the cookies by role, and a key of the team Default."""
     call_command("migrate", interactive=False, verbosity=0)
     statics.prepare()
     team = Team.objects.get_or_create(team_id="default", defaults={"name": "Default"})[0]
-    large.fill()
+    large.fill(**sizes)
     people = {name: _person(name, team, fields) for name, fields in PEOPLE.items()}
     for name in ("member", "team admin"):
         keys.create_key(actor=ACTOR, team=team, name=f"key of the {name}", user=people[name])

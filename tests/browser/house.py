@@ -18,7 +18,7 @@ import httpx
 from tests.fakes import samples
 from tests.product import INHERITED, OURS, ROOT, START_SECONDS
 
-FILL = "from tests.browser.crowd import fill; fill()"
+FILL = "from tests.browser.crowd import fill; fill(**{})"
 SESSION = "portico_session"
 ROLES = ("owner", "admin", "auditor", "team admin", "member", "viewer", "nobody")
 UPLOADS = {
@@ -41,11 +41,11 @@ class House:
 
 
 @contextmanager
-def crowded(data_dir: Path) -> Iterator[House]:
-    """Fills a house in `data_dir` and serves it until the end of the block."""
+def crowded(data_dir: Path, **sizes: int) -> Iterator[House]:
+    """Fills a house in `data_dir`, with `sizes` as tests.large takes them, and serves it until the end."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, **OURS, "PORTICO_DATA_DIR": str(data_dir)}
-    told = json.loads(_manage(environment, "shell", "-v", "0", "-c", FILL))
+    told = json.loads(_manage(environment, "shell", "-v", "0", "-c", FILL.format(sizes)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptor = listener.fileno()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
