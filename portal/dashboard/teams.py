@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -14,17 +14,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal.dashboard import storage_meter, sums
-from portal.dashboard.answers import add_problem, invalid
+from portal.dashboard.answers import add_problem, invalid, part_of_list
 from portal.dashboard.file_rules_form import FileRulesForm
+from portal.dashboard.filters import word
 from portal.dashboard.limits_form import LimitsForm
 from portal.dashboard.model_picker import PicksModels
+from portal.dashboard.paging import slice_by_name
 from portal.dashboard.sums import Month
 from portal.dashboard.visitor import actor_of, back_to, caller_of, is_htmx, may, page, person_of
 from portal.models import Membership, Team, User, VirtualKey
 from portal.services import budgets, contents, file_rules, teams
 from providers.errors import Conflict, Forbidden, PorticoError
 
-MOST_SHOWN = 500
 MOST_MEMBERS = 500
 
 
@@ -83,12 +84,16 @@ class MemberForm(forms.Form):
 @require_safe
 @page("teams.read")
 def show_all(request: HttpRequest) -> HttpResponse:
-    rows = list(_visible(request)[:MOST_SHOWN])
-    pks = [row.pk for row in rows]
+    query = word(request.GET, "q")
+    wanted = _visible(request)
+    if query:
+        wanted = wanted.filter(Q(name__icontains=query) | Q(team_id__startswith=query))
+    found = slice_by_name(wanted, word(request.GET, "after"))
+    rows, pks = found.rows, [row.pk for row in found.rows]
     people = sums.counted(Membership.objects.filter(team__in=pks), "team")
     programs = sums.counted(VirtualKey.objects.filter(team__in=pks, deleted_at=None), "team")
     known = budgets.described([budgets.team_subject(row.pk) for row in rows])
-    spent = _spent_this_month(request)
+    spent = _spent_this_month(request, pks)
     context = {
         "lines": [
             (
@@ -100,9 +105,13 @@ def show_all(request: HttpRequest) -> HttpResponse:
             )
             for row in rows
         ],
+        "next": found.next,
+        "query": query,
         "can_create": may(request, "teams.create"),
         "month": Month.of(timezone.now()),
     }
+    if is_htmx(request):
+        return part_of_list(request, "dashboard/teams/rows.html", context)
     return render(request, "dashboard/teams/list.html", context)
 
 
@@ -153,7 +162,7 @@ def show(request: HttpRequest, team_id: str) -> HttpResponse:
         "meter": (meter := storage_meter.meter_of(team.pk)),
         "rules": meter.rules,
         "rules_form": FileRulesForm(stored=file_rules.shown(meter.rules)) if can_change else None,
-        "spent": _spent_this_month(request).get(team.pk),
+        "spent": _spent_this_month(request, [team.pk]).get(team.pk),
         "can_change": can_change,
         "can_manage_members": may(request, "teams.members", team),
         "keeps_contents": contents.keeps(team.options.get(contents.SWITCH)),
@@ -294,7 +303,7 @@ def _still_sees(request: HttpRequest, team: Team) -> bool:
     )
 
 
-def _spent_this_month(request: HttpRequest) -> dict[Any, sums.Total]:
+def _spent_this_month(request: HttpRequest, teams: Sequence[int]) -> dict[Any, sums.Total]:
     month = Month.of(timezone.now())
-    days = sums.visible_days(caller_of(request)).filter(day__gte=month.first)
+    days = sums.visible_days(caller_of(request)).filter(day__gte=month.first, team_number__in=teams)
     return sums.by_group(days, "team_number")

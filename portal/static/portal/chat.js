@@ -58,6 +58,8 @@ class ModelChat extends HTMLElement {
     this.listen();
     if (this.dataset.seed) this.replay(JSON.parse(this.dataset.seed));
     this.look();
+    // Not on a phone, where its keyboard would cover the choice of the model.
+    if (matchMedia("(pointer: fine)").matches) this.message.focus({ preventScroll: true });
   }
 
   // The second list is the first once more, so the page brings it along once.

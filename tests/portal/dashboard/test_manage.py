@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -96,6 +98,25 @@ def test_a_foreign_team_does_not_exist(member_browser: Client, rival: Team):
     assert member_browser.post(f"/teams/{rival.team_id}/members/", {"email": "x@y.zz"}).status_code == 404
     assert rival.name not in text_of(member_browser, "/teams/")
     assert rival.name not in text_of(member_browser, "/search/?q=red")
+
+
+def _named(page: str) -> list[str]:
+    return re.findall(r"data-row>(Many \d+)<", page)
+
+
+def test_among_many_teams_one_is_found_and_the_list_goes_on_page_by_page(owner_browser: Client) -> None:
+    Team.objects.bulk_create(
+        Team(team_id=f"many-{number:03}", name=f"Many {number:03}") for number in range(120)
+    )
+    seen, address = [], "/teams/"
+    while address:
+        shown = text_of(owner_browser, address)
+        seen += _named(shown)
+        found = re.search(r'href="(/teams/\?after=[^"]+)"', shown)
+        address = found[1] if found else ""
+    assert seen == [f"Many {number:03}" for number in range(120)]
+    assert _named(text_of(owner_browser, "/teams/?q=y+007")) == ["Many 007"]
+    assert "No team matches" in text_of(owner_browser, "/teams/?q=nobody%00")
 
 
 def test_an_unknown_address_is_told_and_nobody_is_added(team_admin: Client, team: Team):
