@@ -25,13 +25,21 @@ TAGS = {
     "activity": "Spend",
     "alert": "Health",
     "budget": "Budgets",
+    "access_group": "Models",
     "cache": "Cache",
+    "connection_test": "Models",
+    "credential": "Providers",
+    "estimate": "Spend",
+    "invitation": "People",
     "key": "Keys",
+    "key_report": "Keys",
     "model": "Models",
     "spend": "Spend",
     "tag": "Tags",
     "team": "Teams",
     "team_member": "Teams",
+    "team_permission": "Teams",
+    "translation": "Models",
     "user": "People",
 }
 """Headings of the published schema, by the module that holds the functions."""
@@ -120,6 +128,18 @@ def gets(
         return json_answer(await in_thread(function, _ask(request, words), request.GET))
 
     return _view(function, permission, get=handle)
+
+
+def several(*views: type[ManagementView]) -> type[ManagementView]:
+    """One view of several that answer different verbs at one address."""
+    handlers: dict[str, Any] = {}
+    permissions: dict[str, str] = {}
+    for view in views:
+        for verb in set(vars(view)) & set(view.http_method_names):
+            handlers[verb] = vars(view)[verb]
+            permissions[verb] = view.permission
+    facts = {"permission": views[0].permission, "permissions_by_method": permissions}
+    return type("".join(view.__name__ for view in views), views[:1], {**facts, **handlers})
 
 
 def _done(function: Post, ask: Ask, values: dict[str, Any]) -> Any:

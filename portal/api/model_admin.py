@@ -13,12 +13,14 @@ from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in
 from portal.api.management import Ask, gets, posts
 from portal.models import Deployment, Model
-from portal.services import budgets, catalog, models
+from portal.services import budgets, catalog, models, prices
 from portal.services.catalog import DeploymentPlan
+from portal.services.config.credentials import NAME
 from portal.services.config.entries import add_entry, change_entry
-from portal.services.config.exporting import HIDDEN, to_entry
+from portal.services.config.exporting import HIDDEN, account_params, to_entry
 from portal.services.prices import Prices
-from providers.errors import InvalidRequest, ModelNotFound, NotFound
+from providers.errors import ModelNotFound, NotFound
+from providers.registry import PROVIDERS
 
 ENTRY: Mapping[str, Field] = {
     "model_name": fields.text("What callers send."),
@@ -35,9 +37,9 @@ def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def update(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
-    """Changes what is given of a deployment; `model_info.id` or the path names it."""
+    """Changes what is given of a deployment; `model_info.id`, `id` or the path names it."""
     info = dict(values.get("model_info") or {})
-    row = _deployment(ask.words.get("model_id") or str(info.get("id") or ""))
+    row = _deployment(ask.words.get("model_id") or str(info.get("id") or values.pop("id", None) or ""))
     info["id"] = row.deployment_id
     row = change_entry(actor=ask.actor, deployment=row, entry={**values, "model_info": info})
     return {"model_id": row.deployment_id, **_shown(row)}
@@ -82,15 +84,15 @@ def bound(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
 
 def info(ask: Ask, query: QueryDict) -> dict[str, Any]:
     """Deployments of the models that the caller may use; addresses are for those who run the instance."""
-    return {"data": _infos(ask, query)}
+    return {"data": _infos(ask, _wanted(ask, query))}
 
 
 def info_pages(ask: Ask, query: QueryDict) -> dict[str, Any]:
     """The same, page by page."""
     page, size = fields.page_of(query, size=50)
-    found = _infos(ask, query)
+    found = _wanted(ask, query)
     return {
-        "data": found[(page - 1) * size : page * size],
+        "data": _infos(ask, found[(page - 1) * size : page * size]),
         "total_count": len(found),
         "current_page": page,
         "size": size,
@@ -107,39 +109,66 @@ def groups(ask: Ask, query: QueryDict) -> dict[str, Any]:
     return {"data": [_group(entry) for entry in entries]}
 
 
-def _infos(ask: Ask, query: QueryDict) -> list[dict[str, Any]]:
+def _wanted(ask: Ask, query: QueryDict) -> list[int]:
+    """The visible deployments that the query asks for, by their numbers: only those of a page are read."""
     runs = ask.caller.may_read_all
-    rows = Deployment.objects.select_related("model", "account").order_by("model__name", "order", "pk")
+    rows = Deployment.objects.order_by("model__name", "order", "pk")
     if wanted := fields.words(query, "litellm_model_id"):
         rows = rows.filter(deployment_id=wanted)
     if model := fields.words(query, "model"):
         rows = rows.filter(model__name=model)
     if search := fields.words(query, "search"):
         rows = rows.filter(Q(model__name__icontains=search) | Q(provider_model__icontains=search))
-    visible = [row for row in rows if runs or (row.is_active and ask.caller.may_use(row.model.name))]
-    if wanted and not visible:
+    found = [
+        pk
+        for pk, name, is_active in rows.values_list("pk", "model__name", "is_active")
+        if runs or (is_active and ask.caller.may_use(name))
+    ]
+    if wanted and not found:
         raise NotFound("There is no such deployment.", param="litellm_model_id", code="deployment_not_found")
-    return [_shown(row, runs=runs) for row in visible]
+    return found
 
 
-def _shown(row: Deployment, *, runs: bool = True) -> dict[str, Any]:
-    entry = to_entry(row)
+def _infos(ask: Ask, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """In the order of their numbers. Secrets are opened once for each account, not for each deployment."""
+    known = Deployment.objects.select_related("model").prefetch_related("account").in_bulk(numbers)
+    rows = [known[number] for number in numbers if number in known]
+    if not ask.caller.may_read_all:
+        return [_shown(row, {}, runs=False) for row in rows]
+    accounts = {row.account_id: row.account for row in rows}
+    params = {pk: account_params(account) for pk, account in accounts.items()}
+    return [_shown(row, params[row.account_id]) for row in rows]
+
+
+def _shown(row: Deployment, account: Mapping[str, Any] | None = None, *, runs: bool = True) -> dict[str, Any]:
+    """`account`: what the account says in an entry, where it is known already."""
+    entry = to_entry(row, account=account)
     params = {name: value for name, value in entry["litellm_params"].items() if value != HIDDEN}
-    try:
-        costs = _costs([catalog.plan(row)])
-    except InvalidRequest:  # a provider that is not known here
-        costs = {}
     return {
         "model_name": row.model.name,
-        "litellm_params": params if runs else {"model": params["model"]},
+        "litellm_params": {**params, NAME: row.account.name} if runs else {"model": params["model"]},
         "model_info": {
             "mode": row.model.mode,
+            "litellm_provider": row.account.provider,
             "blocked": not row.is_active,
             "db_model": row.origin != "config",
-            **costs,
+            **_own_costs(row),
             **entry["model_info"],
         },
     }
+
+
+def _own_costs(row: Deployment) -> dict[str, float | None]:
+    if row.account.provider not in PROVIDERS:
+        return {}
+    found = prices.of_deployment(
+        provider=row.account.provider,
+        provider_model=row.provider_model,
+        input_cost=row.input_cost_per_token,
+        output_cost=row.output_cost_per_token,
+        info=row.info,
+    )
+    return _costs([found])
 
 
 def _group(entry: catalog.ModelEntry) -> dict[str, Any]:
@@ -152,18 +181,18 @@ def _group(entry: catalog.ModelEntry) -> dict[str, Any]:
         "tpm": sum(plan.tpm or 0 for plan in plans) or None,
         "max_input_tokens": _most(plans, "max_input_tokens"),
         "max_output_tokens": _most(plans, "max_output_tokens"),
-        **_costs(plans),
+        **_costs([plan.prices for plan in plans]),
     }
 
 
-def _costs(plans: Sequence[DeploymentPlan]) -> dict[str, float | None]:
+def _costs(known: Sequence[Prices]) -> dict[str, float | None]:
     """The dearest of each kind; null where none is known."""
     kinds = {
         "input_cost_per_token": "input",
         "output_cost_per_token": "output",
         "cache_read_input_token_cost": "cached",
     }
-    return {name: _dearest([plan.prices for plan in plans], kind) for name, kind in kinds.items()}
+    return {name: _dearest(known, kind) for name, kind in kinds.items()}
 
 
 def _dearest(prices: Sequence[Prices], kind: str) -> float | None:
@@ -190,7 +219,7 @@ New = posts(
     fields=ENTRY,
     required="model_name litellm_params",
 )
-Update = posts(update, permission="models.change", summary="Change a deployment", fields=ENTRY)
+Update = posts(update, permission="models.change", summary="Change a deployment", fields={**ENTRY, **ID})
 Patch = posts(
     update,
     permission="models.change",

@@ -10,11 +10,20 @@ from django.http import QueryDict
 
 from portal.api import enrolment, fields, key_fields, key_rows, named
 from portal.api.fields import Field
-from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
+from portal.api.limits_fields import (
+    FIGURES,
+    LENT,
+    LIMITS,
+    WAYS,
+    figures_in,
+    limits_shown,
+    options_in,
+    ways_shown,
+)
 from portal.api.management import LIST, Ask, gets, posts
 from portal.api.schema import Schema
 from portal.models import Membership, Team, VirtualKey
-from portal.services import budgets, file_rules, teams
+from portal.services import budget_figures, budgets, file_rules, options, teams
 from providers.errors import InvalidRequest
 
 MEMBERS = {
@@ -22,8 +31,11 @@ MEMBERS = {
     "team_member_budget_duration": "budget_duration",
     "team_member_rpm_limit": "rpm_limit",
     "team_member_tpm_limit": "tpm_limit",
+    "team_member_model_max_budget": "model_max_budget",
 }
 """What every new member gets."""
+SORTS = {"team_id": "team_id", "team_alias": "name", "created_at": "created_at", "spend": "spend"}
+DAY = 86_400
 MOST_KEYS = 1000
 MOST_MEMBERS = 1000
 
@@ -37,6 +49,17 @@ FILE_RULES: Schema = {
     name: {**_OTHERS.get(name, _BOUND), "description": meaning}
     for name, (_, meaning) in file_rules.RULES.items()
 }
+
+
+def _best_effort(value: object, param: str) -> None:
+    """A team stands in nothing that could have promised more than it has."""
+    if value not in ("", options.BEST_EFFORT):
+        raise InvalidRequest(f"`{param}` of a team can only be {options.BEST_EFFORT}.", param=param)
+
+
+BEST_EFFORT = Field(
+    _best_effort, {"type": "string", "nullable": True, "enum": [options.BEST_EFFORT], "description": ""}
+)
 COMMON: Mapping[str, Field] = {
     "team_alias": fields.text("Its name; unique."),
     "models": fields.names("Names and patterns it may use; empty for all."),
@@ -64,8 +87,22 @@ COMMON: Mapping[str, Field] = {
     "team_member_budget_duration": fields.text("Its duration.", 16),
     "team_member_rpm_limit": fields.count("Requests per minute of every member who joins from now on."),
     "team_member_tpm_limit": fields.count("Tokens per minute of every member who joins from now on."),
+    "team_member_model_max_budget": fields.mapping(
+        "`model_max_budget` of every member who joins from now on."
+    ),
+    "enforced_file_expires_after": fields.as_given(
+        {
+            "type": "object",
+            "nullable": True,
+            "properties": {"anchor": {"type": "string"}, "seconds": {"type": "integer"}},
+            "description": "Whole days after which its files end: `keep_days` of `file_rules`.",
+        }
+    ),
+    **dict.fromkeys(("rpm_limit_type", "tpm_limit_type"), BEST_EFFORT),
     **FIGURES,
+    **LENT,
     **LIMITS,
+    **WAYS,
 }
 TEAM = {"team_id": fields.text("Its id.", 64)}
 NEW: Mapping[str, Field] = {
@@ -77,6 +114,8 @@ NEW: Mapping[str, Field] = {
 
 def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Makes a team."""
+    for item in values.get("members_with_roles") or []:
+        enrolment.check(item)
     alias = values.get("team_alias") or values.get("team_id") or ""
     team = teams.create_team(
         actor=ask.actor,
@@ -87,7 +126,7 @@ def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
         options=_options(values),
         figures=figures_in(values),
         members=_members(values),
-        rules=values.get("file_rules"),
+        rules=_rules(values),
         is_blocked=bool(values.get("blocked")),
     )
     for item in values.get("members_with_roles") or []:
@@ -107,8 +146,8 @@ def update(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
         changes["metadata"] = values["metadata"]
     if members := _members(values):
         changes["members"] = members
-    if values.get("file_rules"):
-        changes["file_rules"] = values["file_rules"]
+    if rules := _rules(values):
+        changes["file_rules"] = rules
     teams.update_team(actor=ask.actor, team=team, **changes)
     if values.get("blocked") is not None and values["blocked"] != team.is_blocked:
         change = teams.block_team if values["blocked"] else teams.unblock_team
@@ -150,7 +189,7 @@ def list_teams(ask: Ask, query: QueryDict) -> list[dict[str, Any]]:
 def list_pages(ask: Ask, query: QueryDict) -> dict[str, Any]:
     """The same, page by page."""
     page, size = fields.page_of(query, "page_size")
-    rows = _filtered(ask, query)
+    rows = _sorted(_filtered(ask, query), query)
     total = rows.count()
     return {
         "teams": shown_all(list(rows[(page - 1) * size : page * size])),
@@ -226,8 +265,15 @@ def shown_all(rows: Sequence[Team]) -> list[dict[str, Any]]:
             **{name: row.options.get(teams.MEMBERS, {}).get(inner) for name, inner in MEMBERS.items()},
             **known[budgets.team_subject(row.pk)],
             **limits_shown(row.options),
+            **ways_shown(row.options),
             "file_rules": rules[row.pk],
+            "enforced_file_expires_after": _expiry_shown(rules[row.pk]),
             "members_with_roles": members[row.pk],
+            "members": [each["user_id"] for each in members[row.pk]],
+            "admins": [each["user_id"] for each in members[row.pk] if each["role"] == "admin"],
+            "organization_id": None,
+            "litellm_model_table": {"model_aliases": row.options.get("aliases", {})},
+            "team_member_budget_table": row.options.get(teams.MEMBERS) or None,
             "created_at": fields.stamp(row.created_at),
         }
         for row in rows
@@ -241,12 +287,25 @@ def find(ask: Ask, team_id: str, action: str) -> Team:
 
 
 def _filtered(ask: Ask, query: QueryDict) -> QuerySet[Team]:
+    fields.refuse_filters(query, "organization_id", "status")
     rows = Team.objects.visible_to(ask.caller)
+    if team := fields.words(query, "team_id"):
+        rows = rows.filter(team_id=team)
     if user := fields.words(query, "user_id"):
         rows = rows.filter(memberships__user__user_id=user)
     if alias := fields.words(query, "team_alias"):
         rows = rows.filter(name__icontains=alias)
     return rows
+
+
+def _sorted(rows: QuerySet[Team], query: QueryDict) -> QuerySet[Team]:
+    wanted = query.get("sort_by", "")
+    if not wanted:
+        return rows
+    if wanted not in SORTS:
+        raise InvalidRequest(f"`sort_by` must be one of {', '.join(SORTS)}.", param="sort_by")
+    sign = "-" if query.get("sort_order", "asc") == "desc" else ""
+    return rows.order_by(f"{sign}{SORTS[wanted]}", f"{sign}pk")
 
 
 def _models(values: Mapping[str, Any]) -> list[str] | None:
@@ -259,12 +318,42 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"aliases": values["model_aliases"]} if "model_aliases" in values else found
 
 
+def _rules(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`file_rules`, with LiteLLM's word for one of them."""
+    found = dict(options.mapping(values.get("file_rules") or {}, file_rules.PARAM))
+    if "enforced_file_expires_after" not in values:
+        return found
+    return {"keep_days": _days_in(values["enforced_file_expires_after"])} | found
+
+
+def _days_in(written: object) -> int | None:
+    if not written:
+        return None
+    param = "enforced_file_expires_after"
+    given = options.mapping(written, param)
+    if unknown := given.keys() - {"anchor", "seconds"}:
+        raise InvalidRequest(f"`{param}` does not take `{min(unknown)[:100]}`.", param=param)
+    if given.get("anchor", "created_at") != "created_at":
+        raise InvalidRequest(f"`{param}.anchor` must be created_at.", param=f"{param}.anchor")
+    seconds = options.count(given.get("seconds"), f"{param}.seconds")
+    if not seconds or seconds % DAY:
+        told = f"`{param}.seconds` must be whole days, {DAY} seconds each."
+        raise InvalidRequest(told, param=f"{param}.seconds")
+    return seconds // DAY
+
+
+def _expiry_shown(rules: Mapping[str, Any]) -> dict[str, Any] | None:
+    days = rules["keep_days"]
+    return None if days is None else {"anchor": "created_at", "seconds": days * DAY}
+
+
 def _members(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        inner: float(values[name]) if inner == "max_budget" and values[name] is not None else values[name]
-        for name, inner in MEMBERS.items()
-        if name in values
-    }
+    found = {inner: values[name] for name, inner in MEMBERS.items() if name in values}
+    if found.get("max_budget") is not None:
+        found["max_budget"] = float(found["max_budget"])
+    if found.get("model_max_budget") is not None:
+        found["model_max_budget"] = budget_figures.by_model(found["model_max_budget"])
+    return found
 
 
 New = posts(new, permission="teams.create", summary="Make a team", fields=NEW)
@@ -283,13 +372,19 @@ Delete = posts(
     required="team_ids",
 )
 Info = gets(info, permission="usage.read", summary="One team", query={"team_id": ""})
-LIST_WORDS = {"user_id": "Teams of this person.", "team_alias": "Part of the name."}
+LIST_WORDS = {"team_id": "", "user_id": "Teams of this person.", "team_alias": "Part of the name."}
 List = gets(list_teams, permission="teams.read", summary="List teams", query=LIST_WORDS, answer=LIST)
 ListPages = gets(
     list_pages,
     permission="teams.read",
     summary="List teams, page by page",
-    query={**LIST_WORDS, "page": "From 1.", "page_size": "1 to 100."},
+    query={
+        **LIST_WORDS,
+        "page": "From 1.",
+        "page_size": "1 to 100.",
+        "sort_by": ", ".join(SORTS),
+        "sort_order": "asc or desc.",
+    },
 )
 Block = posts(block, permission="teams.change", summary="Block a team", fields=TEAM, required="team_id")
 Unblock = posts(unblock, permission="teams.change", summary="Unblock a team", fields=TEAM, required="team_id")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
+from django.urls import reverse
 
 from portal.api import enrolment, fields, key_fields, key_rows, teams
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
 from portal.api.management import Ask, gets, posts
 from portal.models import Membership, Team, User, VirtualKey
-from portal.services import budgets, people
+from portal.services import budgets, mailed_links, options, people
 from portal.services import keys as key_service
 from portal.services import teams as team_service
 from providers.errors import InvalidRequest, NotFound, PorticoError
@@ -39,8 +41,15 @@ COMMON: Mapping[str, Field] = {
 }
 NEW: Mapping[str, Field] = {
     **COMMON,
-    "teams": fields.names("Ids of teams to join."),
+    "teams": fields.as_given(
+        {
+            "type": "array",
+            "items": {"oneOf": [{"type": "string"}, {"type": "object", "additionalProperties": True}]},
+            "description": "Teams to join: ids, or `{team_id, max_budget_in_team, user_role}`.",
+        }
+    ),
     "auto_create_key": fields.flag("Make a key, in the first of the teams; true if left out."),
+    "send_invite_email": fields.flag("Send them a link to choose a password, where mail can be sent."),
     "key_alias": fields.text("The name of that key."),
     "duration": fields.text("How long that key is valid.", 16),
 }
@@ -48,15 +57,21 @@ NEW: Mapping[str, Field] = {
 
 def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Makes a person without a password, and a key for them."""
-    joined = [_team(team_id) for team_id in values.get("teams") or []]
+    is_invited = bool(values.get("send_invite_email"))
+    if is_invited:
+        _require_mail(values)
+    joining = [_joining(item) for item in _listed(values.get("teams"))]
+    joined = [_team(str(item["team_id"])) for item in joining]
     person = people.enrol_person(
         actor=ask.actor,
         user_id=values.get("user_id") or None,
         address=values.get("user_email") or "",
         **_changes(values),
     )
-    for team in joined:
-        team_service.set_member(actor=ask.actor, team=team, user=person)
+    for team, item in zip(joined, joining, strict=True):
+        enrolment.set_member(ask, team, person, {"role": item.get("user_role")}, item)
+    if is_invited:
+        mailed_links.invite(actor=ask.actor, person=person, address=_link_for)
     shown = shown_all([person])[0]
     if values.get("auto_create_key") is False:
         return shown
@@ -111,12 +126,7 @@ def delete(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
 
 def info(ask: Ask, query: QueryDict) -> dict[str, Any]:
     """One person with keys and teams; without `user_id` the caller."""
-    wanted = query.get("user_id", "")
-    own = User.objects.filter(pk=ask.caller.user_id).first() if ask.caller.user_id else None
-    person = own if own is not None and wanted in {"", own.user_id} else None
-    if person is None:
-        ask.require("people.read")
-        person = _named({"user_id": wanted})
+    person = _asked(ask, query)
     rows = VirtualKey.objects.visible_to(ask.caller).filter(user=person)
     if ask.caller.kind == "key" and not ask.caller.may_read_all:
         rows = rows.filter(pk=ask.caller.key_id or 0)
@@ -127,6 +137,11 @@ def info(ask: Ask, query: QueryDict) -> dict[str, Any]:
         "keys": key_rows.shown_all(list(rows.select_related("team", "user", "budget")[:MOST_KEYS])),
         "teams": teams.shown_all(list(joined.filter(pk__in=_visible(ask)))),
     }
+
+
+def info_alone(ask: Ask, query: QueryDict) -> dict[str, Any]:
+    """The same person without keys, with the ids of their teams."""
+    return shown_all([_asked(ask, query)])[0]
 
 
 def list_users(ask: Ask, query: QueryDict) -> dict[str, Any]:
@@ -187,6 +202,16 @@ def shown_all(rows: Sequence[User]) -> list[dict[str, Any]]:
     ]
 
 
+def _asked(ask: Ask, query: QueryDict) -> User:
+    """The caller themselves, or whom they may look at."""
+    wanted = query.get("user_id", "")
+    own = User.objects.filter(pk=ask.caller.user_id).first() if ask.caller.user_id else None
+    if own is not None and wanted in {"", own.user_id}:
+        return own
+    ask.require("people.read")
+    return _named({"user_id": fields.required({"user_id": wanted}, "user_id")})
+
+
 def _changes(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"options": options_in(values), "figures": figures_in(values)}
     if "user_alias" in values:
@@ -199,6 +224,21 @@ def _changes(values: Mapping[str, Any]) -> dict[str, Any]:
     if "metadata" in values:
         found["metadata"] = values["metadata"]
     return found
+
+
+def _require_mail(values: Mapping[str, Any]) -> None:
+    if not values.get("user_email"):
+        raise InvalidRequest("`send_invite_email` needs a `user_email`.", param="user_email")
+    if not settings.PUBLIC_URL or not mailed_links.can_send():
+        raise InvalidRequest(
+            "`send_invite_email` needs a mail server, and PORTICO_PUBLIC_URL for the link in the mail.",
+            param="send_invite_email",
+            code="mail_not_configured",
+        )
+
+
+def _link_for(token: str) -> str:
+    return f"{settings.PUBLIC_URL.rstrip('/')}{reverse('reset-password', args=[token])}"
 
 
 def _role(written: str) -> str:
@@ -217,6 +257,26 @@ def _named(values: Mapping[str, Any]) -> User:
     if person is None:
         raise NotFound("There is no such user.", param="user_id", code="user_not_found")
     return person
+
+
+def _listed(teams_given: object) -> Sequence[Any]:
+    if teams_given is None:
+        return ()
+    if not isinstance(teams_given, list) or len(teams_given) > options.MOST_ENTRIES:
+        raise InvalidRequest(f"`teams` must be a list of at most {options.MOST_ENTRIES}.", param="teams")
+    return teams_given
+
+
+def _joining(item: object) -> Mapping[str, Any]:
+    """A team's id, or what stands beside it."""
+    if isinstance(item, str):
+        return {"team_id": item}
+    given = options.mapping(item, "teams")
+    if unknown := sorted(given.keys() - {"team_id", "max_budget_in_team", "user_role"}):
+        raise InvalidRequest(f"`teams` does not take `{unknown[0][:100]}`.", param="teams")
+    if not isinstance(given.get("team_id"), str):
+        raise InvalidRequest("`teams` must name each team by its `team_id`.", param="teams")
+    return given
 
 
 def _team(team_id: str) -> Team:
@@ -246,7 +306,9 @@ Delete = posts(
     fields={"user_ids": fields.names("Their ids.")},
     required="user_ids",
 )
-Info = gets(info, permission="usage.read", summary="One person", query={"user_id": "The caller if left out."})
+WHO = {"user_id": "The caller if left out."}
+Info = gets(info, permission="usage.read", summary="One person", query=WHO)
+InfoAlone = gets(info_alone, permission="usage.read", summary="One person, without keys and teams", query=WHO)
 List = gets(
     list_users,
     permission="people.read",

@@ -23,7 +23,8 @@ class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
 class ProviderAccount(models.Model):
     """Secrets are sealed together as one JSON object; a value `os.environ/NAME` is read when it is used.
 
-    `origin` names how it came: `browser`, `config`, `files_settings`, `api`.
+    `origin` names how it came: `browser`, `config`, `files_settings`, `api`. `info` holds what scripts want
+    kept beside it, LiteLLM's `credential_info` and `display_name`; it decides nothing.
     """
 
     name = models.CharField(max_length=200, unique=True)
@@ -32,6 +33,7 @@ class ProviderAccount(models.Model):
     api_version = models.CharField(max_length=64, blank=True)
     organization = models.CharField(max_length=200, blank=True)
     options = models.JSONField(default=dict, blank=True)
+    info = models.JSONField(default=dict, blank=True)
     sealed_secrets = models.TextField(blank=True)
     secret_hints = models.JSONField(default=dict, blank=True)
     origin = models.CharField(max_length=16, default="browser")

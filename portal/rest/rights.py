@@ -21,13 +21,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 GOOGLE = r"/(?:gemini|vertex_ai|upload|v1beta|v1alpha)(?:/.*)?"
 OPENAI = (
-    r"(?:/[^/]+)?(?:/v1)?/(?:chat|completions|embeddings|files|uploads|models|responses|batches|images|audio|engines"
+    r"(?:/(?!(?:key|team|credentials|access_group)/)[^/]+)?(?:/v1)?/"
+    r"(?:chat|completions|embeddings|files|uploads|models|responses|batches|images|audio|engines"
     r"|openai/deployments|moderations|utils)(?:/.*)?"
 )
-INFO = r"(?:/v1)?/(?:models(?:/.*)?|key/info|team/info|user/info|model/info|model_group/info|health(?:/.*)?)"
+INFO = (
+    r"(?:/v[12])?/(?:models(?:/.*)?|key/info|team/info|user/info|model/info|model_group/info"
+    r"|health(?:/(?!test_connection).*)?)"
+)
 KEYS = r"/key(?:/.*)?"
-MANAGEMENT = r"(?:/v1|/v2)?/(?:key|team|user|budget|model|model_group|tag)(?:/.*)?"
-SPEND = r"/(?:spend|global)(?:/.*)?|/(?:user|team|tag)/daily/activity"
+MANAGEMENT = (
+    r"(?:/v1|/v2)?/(?:key|team|user|budget|model|model_group|tag|credentials|access_group|invitation)(?:/.*)?"
+)
+SPEND = r"/(?:spend|global|cost)(?:/.*)?|/key/spend/report|/(?:user|team|tag)/daily/activity"
 GROUPS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.DOTALL)
     for name, pattern in {

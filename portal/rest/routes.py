@@ -16,7 +16,7 @@ from portal.rest.views import AsyncAPIView
 
 API_SHAPED = re.compile(
     r"/(?:v1|[^/]+/v1|key|team|user|budget|model|spend|health|metrics|engines|openai/deployments|chat|completions|embeddings|uploads"
-    r"|responses|batches|images|audio|moderations|gemini|vertex_ai|v1beta|v1alpha|upload|utils|model_group|global|tag|customer)(?:/.*)?",
+    r"|responses|batches|images|audio|moderations|gemini|vertex_ai|v1beta|v1alpha|upload|utils|model_group|global|tag|customer|credentials|access_group|invitation|cost)(?:/.*)?",
     re.DOTALL,
 )
 """Paths that belong to the API even where no view answers them."""

@@ -23,6 +23,7 @@ AUDITED = (
     "api_version",
     "organization",
     "options",
+    "info",
     "secret_hints",
     "origin",
     "is_active",
@@ -40,6 +41,7 @@ class AccountChanges(TypedDict, total=False):
     api_version: str
     organization: str
     options: Mapping[str, Any]
+    info: Mapping[str, Any]
     secrets: Mapping[str, Any]
     is_active: bool
     origin: str
@@ -54,6 +56,7 @@ def create_account(
     api_version: str = "",
     organization: str = "",
     options: Mapping[str, Any] | None = None,
+    info: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Any] | None = None,
     origin: str = "browser",
 ) -> ProviderAccount:
@@ -65,6 +68,7 @@ def create_account(
         api_version=validation.text(api_version, param="api_version", limit=64),
         organization=validation.text(organization, param="organization", limit=200),
         options=validation.json_object(options, param="options"),
+        info=validation.json_object(info, param="info"),
         origin=origin,
     )
     given = _secrets(secrets or {})
@@ -93,6 +97,8 @@ def update_account(
         account.organization = validation.text(changes["organization"], param="organization", limit=200)
     if "options" in changes:
         account.options = validation.json_object(changes["options"], param="options")
+    if "info" in changes:
+        account.info = validation.json_object(changes["info"], param="info")
     if "is_active" in changes:
         account.is_active = changes["is_active"]
     if "origin" in changes:

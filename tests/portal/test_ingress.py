@@ -114,7 +114,7 @@ def test_unknown_addresses_of_the_api_are_a_404_in_its_own_shape(client: httpx.C
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
 def test_a_program_gets_a_json_404_wherever_nobody_answers(client: httpx.Client, verb: str) -> None:
-    answer = client.request(verb, "/credentials/nope")
+    answer = client.request(verb, "/nobody/nope")
     assert answer.status_code == 404
     assert error_of(answer)["code"] == "unknown_route"
 

@@ -13,7 +13,7 @@ from portal.models import ProviderAccount
 from portal.services.accounts import checked_address
 from portal.services.config import tables
 from portal.services.config.source import Place
-from providers.errors import InvalidRequest
+from providers.errors import InvalidRequest, UnsupportedParameter
 
 PLAIN = ("api_base", "api_version", "organization")
 
@@ -59,6 +59,30 @@ def keys_of(provider: str) -> frozenset[str]:
     """The keys of an entry that say which account is meant."""
     known = tables.ACCOUNTS.get(provider, tables.NO_KEYS)
     return frozenset({"model", "custom_llm_provider", *tables.ADDRESS_KEYS, *known.options, *known.secrets})
+
+
+def fields_of(provider: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What services.accounts takes, of values under the names that an entry has for them.
+
+    Raises InvalidRequest for a value that is no text, UnsupportedParameter for an unknown name.
+    """
+    known = tables.ACCOUNTS.get(provider, tables.NO_KEYS)
+    found: dict[str, Any] = {"options": {}, "secrets": {}}
+    for name, value in values.items():
+        param = f"credential_values.{name[:100]}"
+        if isinstance(value, Mapping) and name in known.secrets:
+            value = json.dumps(value, sort_keys=True)
+        if not isinstance(value, str):
+            raise InvalidRequest(f"`{param}` must be text.", param=param)
+        if name in tables.ADDRESS_KEYS:
+            found[tables.ADDRESS_KEYS[name]] = value
+        elif name in known.options:
+            found["options"][known.options[name]] = value
+        elif name in known.secrets:
+            found["secrets"][known.secrets[name]] = value
+        else:
+            raise UnsupportedParameter(f"`{param}` is not known for {provider}.", param=param)
+    return found
 
 
 def bare_gemini_provider(entries: Iterable[Place], environment: Mapping[str, str]) -> str:

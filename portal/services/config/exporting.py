@@ -31,7 +31,8 @@ def export() -> str:
     sections: dict[str, Any] = {
         "model_list": [to_entry(deployment) for deployment in deployments],
         "files_settings": [
-            {"custom_llm_provider": _prefix(account.provider), **_account(account)} for account in accounts
+            {"custom_llm_provider": prefix_of(account.provider), **account_params(account)}
+            for account in accounts
         ],
         **{section: dict(getattr(row, name)) for section, name in SECTIONS.items()},
         "environment_variables": _environment(row),
@@ -47,11 +48,18 @@ def export() -> str:
     return HEADER + HIDDEN_LINE.sub(r"\g<indent># \g<key>: REDACTED", written)
 
 
-def to_entry(deployment: Deployment, *, with_secrets: bool = False) -> dict[str, Any]:
-    """A deployment as an entry of `model_list`; secrets only where they are to be read again at once."""
+def to_entry(
+    deployment: Deployment, *, with_secrets: bool = False, account: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A deployment as an entry of `model_list`; secrets only where they are to be read again at once.
+
+    `account`: what `account_params` says of its account, for callers with many deployments on few accounts.
+    """
+    if account is None:
+        account = account_params(deployment.account, with_secrets=with_secrets)
     params: dict[str, Any] = {
-        "model": f"{_prefix(deployment.account.provider)}/{deployment.provider_model}",
-        **_account(deployment.account, with_secrets=with_secrets),
+        "model": f"{prefix_of(deployment.account.provider)}/{deployment.provider_model}",
+        **account,
     }
     for name in SETTINGS:
         value = getattr(deployment, name)
@@ -69,7 +77,8 @@ def to_entry(deployment: Deployment, *, with_secrets: bool = False) -> dict[str,
     }
 
 
-def _account(account: ProviderAccount, *, with_secrets: bool = False) -> dict[str, Any]:
+def account_params(account: ProviderAccount, *, with_secrets: bool = False) -> dict[str, Any]:
+    """What an account says in an entry; secrets are HIDDEN, or given as they were written."""
     try:
         secrets = account.written_secrets()
     except CannotOpen:
@@ -93,7 +102,7 @@ def _environment(row: Settings) -> Mapping[str, str]:
     return {name: value if env.is_reference(value) else HIDDEN for name, value in variables.items()}
 
 
-def _prefix(provider: str) -> str:
+def prefix_of(provider: str) -> str:
     row = registry.PROVIDERS.get(provider)
     return row.prefixes[0] if row else provider
 

@@ -55,6 +55,7 @@ def apply_import(parsed: Parsed, *, actor: Actor) -> Diff:
         Settings.current()
         row = Settings.objects.select_for_update().get(pk=1)  # one import at a time
         work = Importer(actor)
+        work.names = parsed.names
         work.settings(row, parsed)
         work.files_accounts(parsed)
         work.deployments(parsed)
@@ -72,6 +73,7 @@ class Importer:
         self.accounts: dict[AccountSpec, ProviderAccount] = {}
         self.used: set[int] = set()
         self.for_files: set[int] = set()
+        self.names: Mapping[AccountSpec, str] = {}
         # Accounts of config files first: an entry shares a browser-made account only where there is no other.
         for account in sorted(
             ProviderAccount.objects.all(), key=lambda row: (row.origin == "browser", row.pk)
@@ -212,7 +214,7 @@ class Importer:
     def _new_account(self, spec: AccountSpec, origin: str) -> ProviderAccount:
         account = accounts.create_account(
             actor=self.actor,
-            name=_free_name(spec),
+            name=_free_name(spec, self.names.get(spec, "")),
             provider=spec.provider,
             api_base=spec.api_base,
             api_version=spec.api_version,
@@ -273,10 +275,10 @@ def _spec_of(account: ProviderAccount) -> AccountSpec | None:
         return None
 
 
-def _free_name(spec: AccountSpec) -> str:
+def _free_name(spec: AccountSpec, wanted: str) -> str:
     provider = registry.PROVIDERS.get(spec.provider)
     title = provider.title if provider else spec.provider
-    name = f"{title} ({spec.hint()})" if spec.hint() else title
+    name = wanted or (f"{title} ({spec.hint()})" if spec.hint() else title)
     taken = set(ProviderAccount.objects.filter(name__startswith=name[:190]).values_list("name", flat=True))
     numbered = (f"{name[:190]} {number}" for number in range(2, len(taken) + 3))
     return name[:200] if name[:200] not in taken else next(one for one in numbered if one not in taken)

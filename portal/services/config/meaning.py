@@ -10,6 +10,7 @@ from typing import Any
 from portal import env
 from portal.services.config import accounts, tables
 from portal.services.config.accounts import AccountSpec
+from portal.services.config.credentials import Credentials, credentials_of, with_credential
 from portal.services.config.source import ConfigError, Place, Source
 from portal.services.models import MODES, SETTINGS, setting
 from providers.errors import InvalidRequest
@@ -47,6 +48,8 @@ class Parsed:
     """`litellm_settings`, `router_settings` and `general_settings` by their names."""
     master_key: str | None = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
+    names: Mapping[AccountSpec, str] = field(default_factory=dict)
+    """Of accounts that `credential_list` names."""
     warnings: tuple[str, ...] = ()
 
 
@@ -61,19 +64,23 @@ def parse(source: Source) -> Parsed:
         elif key not in tables.SECTIONS:
             _unsupported(place, key)
     environment = _environment(root.get("environment_variables"))
+    credentials = credentials_of(root.get("credential_list"))
     parsed = Parsed(
-        deployments=_model_list(root.get("model_list"), environment),
-        files_accounts=_files_settings(root.get("files_settings"), environment),
+        deployments=_model_list(root.get("model_list"), environment, credentials),
+        files_accounts=_files_settings(root.get("files_settings"), environment, credentials),
         settings={name: _section(root.get(name), name) for name in tables.SETTINGS},
         master_key=_master_key(root.get("general_settings")),
         environment=environment,
+        names=credentials.names,
     )
     if source.errors:
         raise ConfigError("\n".join(source.errors))
     return Parsed(**{**vars(parsed), "warnings": tuple(source.warnings)})
 
 
-def _model_list(place: Place | None, environment: Mapping[str, str]) -> tuple[DeploymentSpec, ...]:
+def _model_list(
+    place: Place | None, environment: Mapping[str, str], credentials: Credentials
+) -> tuple[DeploymentSpec, ...]:
     if place is None or not place.is_list():
         return ()
     entries = list(place.elements())
@@ -82,7 +89,7 @@ def _model_list(place: Place | None, environment: Mapping[str, str]) -> tuple[De
     ids: set[str] = set()
     found: list[DeploymentSpec] = []
     for entry in entries:
-        spec = _entry(entry, google, environment, indexes)
+        spec = _entry(entry, google, environment, indexes, credentials)
         if spec is None:
             continue
         if spec.id in ids:
@@ -94,7 +101,11 @@ def _model_list(place: Place | None, environment: Mapping[str, str]) -> tuple[De
 
 
 def _entry(
-    entry: Place, google: str, environment: Mapping[str, str], indexes: Counter[str]
+    entry: Place,
+    google: str,
+    environment: Mapping[str, str],
+    indexes: Counter[str],
+    credentials: Credentials,
 ) -> DeploymentSpec | None:
     """One entry, or None when it has to be left out; why was said."""
     if not entry.is_mapping():
@@ -109,6 +120,7 @@ def _entry(
         entry.at("litellm_params").error("is missing")
     if name is None or params is None or not params.is_mapping():
         return None
+    params, credential = with_credential(params, credentials)
     model = params.get("model")
     if model is None:
         params.at("model").error("is missing")
@@ -123,10 +135,13 @@ def _entry(
         index = indexes[model_name]
         indexes[model_name] += 1
     settings, defaults = _params(params, provider)
+    account = accounts.account_of(params, provider, environment)
+    if credential:
+        credentials.names.setdefault(account, credential)
     return DeploymentSpec(
         where=entry.source.say(entry.steps, "").rstrip(),
         model_name=model_name,
-        account=accounts.account_of(params, provider, environment),
+        account=account,
         provider_model=provider_model,
         id=identifier,
         index=index,
@@ -185,13 +200,16 @@ def _model_info(place: Place | None) -> tuple[dict[str, Any], str | None, str | 
     return info, mode, identifier, is_blocked
 
 
-def _files_settings(place: Place | None, environment: Mapping[str, str]) -> tuple[AccountSpec, ...]:
+def _files_settings(
+    place: Place | None, environment: Mapping[str, str], credentials: Credentials
+) -> tuple[AccountSpec, ...]:
     if place is None or not place.is_list():
         return ()
     found: list[AccountSpec] = []
     for entry in place.elements():
         if not entry.is_mapping():
             continue
+        entry, credential = with_credential(entry, credentials)
         named = entry.get("custom_llm_provider")
         if named is None:
             entry.at("custom_llm_provider").error("is missing")
@@ -203,7 +221,10 @@ def _files_settings(place: Place | None, environment: Mapping[str, str]) -> tupl
         for key, value in entry.items():
             if key not in accounts.keys_of(provider):
                 _unsupported(value, key)
-        found.append(accounts.account_of(entry, provider, environment))
+        account = accounts.account_of(entry, provider, environment)
+        if credential:
+            credentials.names.setdefault(account, credential)
+        found.append(account)
     return tuple(dict.fromkeys(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ ROLES = (
     "owner",
 )
 SECRETS = ("nobody", "unknown key", "blocked key", "expired key")
+AT_ONCE = 16
 READ_ONLY = (
     ("/key/generate", {"token_id": "x"}),
     ("/key/generate", {"created_by": "me"}),
@@ -122,6 +124,7 @@ def _signed_in(server: Server, person: User) -> httpx.Client:
         cookies={"portico_session": browser.cookies["portico_session"].value, "portico_csrf": token},
         headers={"x-csrftoken": token, "origin": server.url},
         trust_env=False,
+        verify=False,
         timeout=20,
     )
 
@@ -136,14 +139,20 @@ def may(role: str, permission: str) -> bool:
 
 def test_every_route_refuses_who_has_no_key_and_every_role_that_may_not(ask: dict[str, httpx.Client]):
     wrong: list[str] = []
-    for path, method, view in ADDRESSES:
+    closed = [address for address in ADDRESSES if address[2].permission_for(address[1]) != PUBLIC]
+
+    def status(asked: tuple[str, str, str]) -> int:
+        name, method, path = asked
+        return ask[name].request(method, path).status_code
+
+    # Side by side: for a key that nobody knows the database is asked, but at most so often.
+    questions = [(name, method, path) for path, method, _ in closed for name in SECRETS]
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for (name, method, path), code in zip(questions, threads.map(status, questions), strict=True):
+            if code != 401:
+                wrong.append(f"{method} {path} by {name}: {code}")
+    for path, method, view in closed:
         permission = view.permission_for(method)
-        if permission == PUBLIC:
-            continue
-        for name in SECRETS:
-            answer = ask[name].request(method, path)
-            if answer.status_code != 401:
-                wrong.append(f"{method} {path} by {name}: {answer.status_code}")
         for role in ROLES:
             is_person = role in {"viewer", "member", "team admin", "auditor", "admin", "owner"}
             by_session = view.allows_session and path.startswith(view.session_prefix)

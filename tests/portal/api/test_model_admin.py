@@ -18,15 +18,16 @@ from portal.services.access import caller_for_user
 from portal.services.audit import Actor
 from tests.portal.api.conftest import Post
 
+PARAMS = {
+    "model": "openai/gpt-4.1-mini",
+    "api_key": "sk-upstream-0123456789abcdef",
+    "api_base": "http://127.0.0.1:9/v1",
+    "rpm": 10,
+    "temperature": 0.5,
+}
 ENTRY = {
     "model_name": "mine",
-    "litellm_params": {
-        "model": "openai/gpt-4.1-mini",
-        "api_key": "sk-upstream-0123456789abcdef",
-        "api_base": "http://127.0.0.1:9/v1",
-        "rpm": 10,
-        "temperature": 0.5,
-    },
+    "litellm_params": PARAMS,
     "model_info": {"id": "one", "access_groups": ["beta"]},
 }
 
@@ -60,6 +61,22 @@ def test_a_model_comes_changes_and_goes(post: Post, master: httpx.Client):
     assert post("/model/delete", id="one")["model_id"] == "one"
     assert not Model.objects.exists()
     assert code(master.post("/model/delete", json={"id": "one"})) == (404, "deployment_not_found")
+
+
+def test_numbers_and_flags_may_come_as_text(post: Post):
+    written = {
+        "rpm": "7",
+        "weight": "2",
+        "timeout": "2.5",
+        "drop_params": "True",
+        "input_cost_per_token": "1e-7",
+    }
+    post("/model/new", **(ENTRY | {"litellm_params": PARAMS | written}))
+    row = Deployment.objects.get()
+    assert (row.rpm, row.weight, row.timeout, row.drop_params) == (7, 2, 2.5, True)
+    post("/model/update", id="one", litellm_params={"model": "openai/gpt-4.1", "rpm": "3"})
+    row.refresh_from_db()
+    assert (row.rpm, row.provider_model) == (3, "gpt-4.1")
 
 
 @pytest.mark.parametrize(
