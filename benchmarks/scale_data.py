@@ -49,6 +49,8 @@ BATCH = 5_000
 AT_ONCE = 500_000
 FILE_EVERY = 100
 """One call in so many uses a file; one in five carries a tag, about one in twelve fails."""
+DEPLOYMENT = "00000000-0000-4000-8000-000000000"
+"""What ids of deployments begin with; the number of the model follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _models(count: int) -> list[ProviderAccount]:
     models = Model.objects.bulk_create(Model(name=f"model-{number:03}") for number in range(count))
     Deployment.objects.bulk_create(
         Deployment(
+            deployment_id=f"{DEPLOYMENT}{number:03}",
             model=model,
             account=accounts[number % ACCOUNTS],
             provider_model=f"provider-model-{number:03}",
@@ -318,7 +321,7 @@ def _ledger(size: Size, now: datetime) -> None:
         "caller_name": "k.name",
         "endpoint": "CASE WHEN h % 50 = 0 THEN '/v1/embeddings' ELSE '/v1/chat/completions' END",
         "model": f"'model-' || {_padded(model, 3)}",
-        "deployment_id": "'deployment'",
+        "deployment_id": f"'{DEPLOYMENT}' || {_padded(model, 3)}",
         "provider": "CASE WHEN k.id % 2 = 0 THEN 'gemini' ELSE 'openai' END",
         "provider_model": f"'provider-model-' || {model}",
         "account_name": "'gemini 0'",

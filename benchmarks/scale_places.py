@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 LISTS_MS, SUMS_MS = 150, 250
@@ -37,6 +37,12 @@ PAGES = {
     "requests of a model": ("/requests/?range=30d&model=model-007", LISTS_MS),
     "requests of no model": ("/requests/?range=30d&model=nothing", LISTS_MS),
     "requests of a model, failed": ("/requests/?range=30d&model=model-007&outcome=failed", LISTS_MS),
+    "requests of a model of a team": ("/requests/?range=30d&team={team}&model={model}", LISTS_MS),
+    "requests of a team, slow": ("/requests/?range=30d&team={team}&slower=10s", LISTS_MS),
+    "requests of a team with an error": (
+        "/requests/?range=30d&team={team}&code=upstream_unavailable",
+        LISTS_MS,
+    ),
     "requests of no provider": ("/requests/?range=30d&provider=vertex_ai", LISTS_MS),
     "requests, embeddings": ("/requests/?range=30d&endpoint=/v1/embeddings", LISTS_MS),
     "requests with an error": ("/requests/?range=30d&code=upstream_unavailable", LISTS_MS),
@@ -59,12 +65,18 @@ PAGES = {
     "files that expired": ("/files/?state=expired", LISTS_MS),
     "files of a purpose": ("/files/?purpose=batch", LISTS_MS),
     "files of no purpose": ("/files/?purpose=evals", LISTS_MS),
+    "files of a type": ("/files/?type=document", LISTS_MS),
+    "files of no type": ("/files/?type=audio", LISTS_MS),
+    "files of a provider": ("/files/?provider=gemini", LISTS_MS),
+    "files of no provider": ("/files/?provider=vertex_ai", LISTS_MS),
     "one file": ("/files/{file}/", LISTS_MS),
+    "requests of a file": ("/files/{file}/requests/", LISTS_MS),
     "playground": ("/playground/", LISTS_MS),
     "models": ("/models/", LISTS_MS),
     "models by name": ("/models/?q=model-0", LISTS_MS),
     "providers": ("/providers/", LISTS_MS),
     "teams": ("/teams/", LISTS_MS),
+    "one team": ("/teams/team-007/", LISTS_MS),
     "people": ("/people/", LISTS_MS),
     "people by name": ("/people/?q=person+77", LISTS_MS),
     "audit": ("/audit/", LISTS_MS),
@@ -74,6 +86,8 @@ PAGES = {
     "search for nothing": ("/search/?q=nothing+like", LISTS_MS),
 }
 """name → address and goal in ms"""
+OF_A_KEEPER = {"overview", "requests of a file", *(name for name in PAGES if name.startswith("files"))}
+"""What is also measured as a member of the team that holds a third of all files."""
 CALLS = {
     "GET /v1/models": ("/v1/models", LISTS_MS),
     "GET /v1/files?limit=100": ("/v1/files?limit=100", LISTS_MS),
@@ -98,6 +112,8 @@ CALLS = {
     "/spend/logs?limit=100": ("/spend/logs?limit=100", LISTS_MS),
     "/spend/logs, of a key": ("/spend/logs?limit=100&api_key={digest}", LISTS_MS),
     "/spend/logs, of a person": ("/spend/logs?limit=100&user_id=user-0007", LISTS_MS),
+    "/spend/logs, of a deployment": ("/spend/logs?limit=100&model_id={deployment}", LISTS_MS),
+    "/spend/logs, of no deployment": ("/spend/logs?limit=100&model_id=nothing", LISTS_MS),
     "/spend/logs, of no model": ("/spend/logs?limit=100&model=nothing", LISTS_MS),
     "/spend/logs, failed": ("/spend/logs?limit=100&status_filter=failure", LISTS_MS),
     "/spend/logs, dear": ("/spend/logs?limit=100&min_spend=2", LISTS_MS),
@@ -116,8 +132,15 @@ CALLS = {
     "/global/spend/report by team": ("/global/spend/report?page=1", LISTS_MS),
     "/global/spend/report by key": ("/global/spend/report?group_by=api_key&page=1", LISTS_MS),
     "/global/spend/report by person": ("/global/spend/report?group_by=internal_user&page=1", LISTS_MS),
+    "/global/activity": ("/global/activity", LISTS_MS),
+    "/global/activity/model": ("/global/activity/model", LISTS_MS),
+    "/global/activity/exceptions": ("/global/activity/exceptions?model_group={model}", LISTS_MS),
     "/user/daily/activity": ("/user/daily/activity", LISTS_MS),
+    "/user/daily/activity of one": ("/user/daily/activity?user_id=user-0007", LISTS_MS),
+    "/user/daily/activity of a key": ("/user/daily/activity?api_key={digest}", LISTS_MS),
+    "/user/daily/activity of a model": ("/user/daily/activity?model={model}", LISTS_MS),
     "/team/daily/activity": ("/team/daily/activity", LISTS_MS),
+    "/team/daily/activity, 90 days": ("/team/daily/activity?start_date={quarter}", LISTS_MS),
     "/team/daily/activity of one": ("/team/daily/activity?team_ids=team-007", LISTS_MS),
     "/tag/daily/activity": ("/tag/daily/activity", LISTS_MS),
 }
@@ -125,21 +148,25 @@ CALLS = {
 
 def places(count_of_keys: int) -> dict[str, Any]:
     """What the addresses refer to."""
-    from benchmarks.scale_data import file_id
+    from benchmarks import scale_data
     from portal.dashboard.paging import _cursor
-    from portal.models import Team, UsageRecord, VirtualKey
+    from portal.models import Team, UsageDay, UsageRecord, VirtualKey
 
     busy = VirtualKey.objects.filter(deleted_at=None, name="service 000007").get()
     last = VirtualKey.objects.order_by("-pk")[0]
     middle = UsageRecord.objects.order_by("-started_at", "-pk")[1_000]
     month = datetime.now(UTC).replace(day=1).timestamp() - 86_400
+    model = UsageDay.objects.filter(team_number=busy.team_id).values_list("model", flat=True)[0]
     return {
         "key": busy.pk,
         "digest": busy.digest,
         "user": busy.user_id,
         "quiet_key": last.pk,
         "team": Team.objects.get(team_id="team-007").pk,
-        "file": file_id(700),
+        "model": model,
+        "deployment": middle.deployment_id,
+        "quarter": (datetime.now(UTC) - timedelta(days=scale_data.DAYS)).strftime("%Y-%m-%d"),
+        "file": scale_data.file_id(700),
         "after": _cursor(middle, "started_at").replace("+", "%2B"),
         "last_key_page": max(1, count_of_keys // 100),
         "last_month": datetime.fromtimestamp(month, UTC).strftime("%Y-%m"),

@@ -73,7 +73,7 @@ def _add(team_id: int, day: Any, size: int) -> bool:
 
 def _check_total(rules: FileRules, size: int) -> None:
     live = ManagedFile.objects.filter(team_id=rules.team_id, deleted_at=None)
-    held = live.aggregate(files=Count("pk"), size=Sum("size", default=0))
+    held = live.aggregate(files=Count("*"), size=Sum("size", default=0))
     if rules.max_files is not None and held["files"] + 1 > rules.max_files:
         raise Forbidden(
             f"This team may keep {rules.max_files} files and has {held['files']}. Delete some first.",

@@ -129,6 +129,10 @@ class ManagedFile(models.Model):
             models.Index(fields=("team", "-created_at", "-id"), name="files_of_a_team"),
             models.Index(fields=("-created_at", "-id"), name="files_by_age"),
             models.Index(fields=("purpose", "-created_at", "-id"), name="files_of_a_purpose"),
+            # For beginnings: image/, audio/ …
+            models.Index(
+                fields=("media_type",), opclasses=("varchar_pattern_ops",), name="files_by_media_type"
+            ),
             models.Index(fields=("storage", "blob"), name="files_by_blob"),
             models.Index(fields=("checked_at", "created_at"), name="files_by_check"),
             models.Index(fields=("team", "size"), condition=Q(deleted_at=None), name="files_kept_by_a_team"),

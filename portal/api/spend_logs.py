@@ -21,7 +21,7 @@ from portal.api.spend_sums import (
 )
 from portal.models import Team, UsageKeyDay, UsageRecord, User, VirtualKey
 from portal.models.usage import FAILED
-from portal.services import budgets
+from portal.services import budget_figures
 
 MOST_COUNTED = 10_000
 """Beyond this the pages of a list are not counted further: it would take longer than reading one."""
@@ -162,7 +162,7 @@ def _by_day(ask: Ask, query: QueryDict) -> list[dict[str, Any]]:
 
 
 def _amount(written: str, param: str) -> Decimal:
-    amount = budgets.money(written, param)
+    amount = budget_figures.money(written, param)
     return Decimal(0) if amount is None else amount
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -101,11 +101,22 @@ def summed() -> dict[str, Sum]:
 
 
 def metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: row.get(name) or 0 for name in SUMS}
-    return found | {
-        "spend": float(found["spend"]),
-        "total_tokens": found["prompt_tokens"] + found["completion_tokens"],
-        "successful_requests": found["api_requests"] - found["failed_requests"],
+    return metrics_of([row.get(name) or 0 for name in SUMS])
+
+
+def metrics_of(figures: Sequence[Any]) -> dict[str, Any]:
+    """The same of figures in the order of SUMS; written out, as an answer may hold thousands."""
+    spend, prompt, completion, cached, calls, failed, took = figures
+    return {
+        "spend": float(spend),
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "cache_read_input_tokens": cached,
+        "api_requests": calls,
+        "failed_requests": failed,
+        "total_response_time_ms": took,
+        "total_tokens": prompt + completion,
+        "successful_requests": calls - failed,
     }
 
 

@@ -79,8 +79,9 @@ class FileFilters:
                 copies = copies.filter(state__in=STATE_FILTERS[self.state])
             if self.provider:
                 # By number: how many copies an account has is known to the database, of a provider it is not.
-                accounts = ProviderAccount.objects.filter(provider=self.provider)
-                copies = copies.filter(account__in=list(accounts.values_list("pk", flat=True)))
+                # Among the newest files of a name it need not know.
+                accounts = ProviderAccount.objects.filter(provider=self.provider).values_list("pk", flat=True)
+                copies = copies.filter(account__in=accounts if self.q else list(accounts))
             rows = rows.filter(Exists(copies))
         if self.type:
             rows = rows.filter(_of_type(self.type))

@@ -78,9 +78,8 @@ class UsedFile:
 @page("usage.read")
 def show_all(request: HttpRequest) -> HttpResponse:
     filters = RequestFilters.read(request.GET)
-    rows = _visible(request)
     cursor = request.GET.get("after", "")
-    wanted = filters.rows(rows)
+    wanted = filters.rows(caller_of(request))
     found = slice_of(wanted.select_related("team"), cursor, size=PAGE_SIZE, by="started_at")
     is_live = bool(request.GET.get("live")) and not cursor
     context: dict[str, Any] = {
@@ -90,7 +89,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
         "poll": f"{request.get_full_path()}" if is_live else "",
         "pause": f"{TAIL_SECONDS}s",
         "range_title": RANGES[filters.range][0],
-        "last": None if found.rows else _last(rows),
+        "last": None if found.rows else _last(_visible(request)),
     }
     if not cursor:
         chart, is_partial = _histogram(request, filters, wanted)
@@ -116,7 +115,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
 @page("usage.read")
 def export(request: HttpRequest) -> HttpResponse:
     """The filtered rows, newest first, as far as a spreadsheet wants them."""
-    rows = RequestFilters.read(request.GET).rows(_visible(request)).select_related("team")
+    rows = RequestFilters.read(request.GET).rows(caller_of(request)).select_related("team")
     newest = rows.order_by("-started_at", "-pk")[:MOST_IN_CSV]
     lines = ([_cell(row, name) for name in COLUMNS] for row in newest.iterator(chunk_size=2_000))
     return sheets.answer("requests.csv", COLUMNS, lines)

@@ -42,7 +42,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def meter_of(team_id: int) -> StorageMeter:
     found = rules.rules_of(team_id)
     live = ManagedFile.objects.filter(team_id=team_id, deleted_at=None)
-    held = live.aggregate(files=Count("pk"), size=Sum("size", default=0))
+    held = live.aggregate(files=Count("*"), size=Sum("size", default=0))
     today = 0
     if found.max_bytes_per_day is not None:
         day = timezone.now().astimezone(UTC).date()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from django.db.models import Count, QuerySet, Sum
 
-from portal.models import TagHour, Team, UsageDay, UsageHour, User, VirtualKey
+from portal.models import TagHour, Team, UsageDay, UsageHour, UsageKeyMonth, User, VirtualKey
 from portal.services import budgets, rollups
 from portal.services.access import Caller
 from providers.registry import PROVIDERS
@@ -185,6 +185,8 @@ def by_day_and(rows: Sums, column: str) -> dict[tuple[date, Any], Total]:
 
 def by_group(rows: Sums, column: str, most: int | None = None) -> dict[Any, Total]:
     """With `most` only the dearest groups: there may be a hundred thousand keys."""
+    if most is not None and column == "key_number" and rows.model is UsageKeyMonth:
+        rows = rows.filter(key_number__in=rollups.dearest_keys(rows, most))
     found: dict[Any, Total] = {}
     for row in _summed(rows, column, most=most):
         found.setdefault(row[column], Total()).add(row)

@@ -74,7 +74,11 @@ class UsageRecord(models.Model):
             models.Index(fields=("team", "-started_at", "-id", "status"), name="usage_of_a_team"),
             models.Index(fields=("key", "-started_at", "-id"), name="usage_of_a_key"),
             models.Index(fields=("user", "-started_at", "-id"), name="usage_of_a_person"),
-            models.Index(fields=("model", "-started_at", "-id"), name="usage_of_a_model"),
+            # The last columns tell of failures and for a team without a look at the rows.
+            models.Index(fields=("model", "-started_at", "-id", "status", "team"), name="usage_of_a_model"),
+            models.Index(
+                fields=("deployment_id", "-started_at", "-id", "team"), name="usage_of_a_deployment"
+            ),
             # What is rare is looked for most: lists of it must not read through all that is not.
             models.Index(
                 fields=("-started_at", "-id", "status"),
@@ -82,17 +86,19 @@ class UsageRecord(models.Model):
                 name="usage_that_failed",
             ),
             models.Index(
-                fields=("error_code", "-started_at", "-id"),
+                fields=("error_code", "-started_at", "-id", "status", "team"),
                 condition=Q(error_code__gt=""),
                 name="usage_by_error",
             ),
             models.Index(
-                fields=("-started_at", "-id", "duration_ms"),
+                fields=("-started_at", "-id", "duration_ms", "status", "team"),
                 condition=Q(duration_ms__gte=SLOW_MS),
                 name="usage_that_was_slow",
             ),
             models.Index(
-                fields=("-started_at", "-id", "cost"), condition=Q(cost__gte=DEAR), name="usage_that_was_dear"
+                fields=("-started_at", "-id", "cost", "status", "team"),
+                condition=Q(cost__gte=DEAR),
+                name="usage_that_was_dear",
             ),
         )
 

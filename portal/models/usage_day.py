@@ -56,6 +56,7 @@ class UsageKeyDay(FullSums):
             models.Index(fields=("key_number", "day"), name="days_of_a_key"),
             models.Index(fields=("user_number", "day"), name="days_of_a_person"),
             models.Index(fields=("team_number", "day"), name="key_days_of_a_team"),
+            models.Index(fields=("model", "day"), name="key_days_of_a_model"),
         )
 
     def __str__(self) -> str:

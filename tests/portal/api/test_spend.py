@@ -38,11 +38,11 @@ def row(number: int, key: VirtualKey, **facts: Any) -> UsageRow:
         "cost": Decimal("0.25"),
         "duration_ms": 40,
         "tags": ["nightly"],
+        "started_at": NOW - timedelta(minutes=number),
     }
     return UsageRow(
         call_id=f"call_{key.pk}_{number}",
         request_id=f"req_{key.pk}_{number}",
-        started_at=NOW - timedelta(minutes=number),
         endpoint="/v1/chat/completions",
         team_id=key.team_id,
         key_id=key.pk,
@@ -179,6 +179,33 @@ def test_days_with_many_keys_name_the_dearest_and_add_up(
                 shown[name] = shown.get(name, 0) + each["metrics"]["spend"]
         assert shown == {made[3].digest: 3, made[2].digest: 2, "others": 1}
         assert answer["metadata"]["total_spend"] == 6
+
+
+def test_activity_comes_by_pages_of_days_and_tells_of_the_whole_span(
+    master: httpx.Client, key: VirtualKey, team: Team
+):
+    for number in range(5):
+        usage_rows.write([row(number, key, started_at=NOW - timedelta(days=number), model=f"m{number}")])
+    for path in ("/team/daily/activity", "/user/daily/activity", "/tag/daily/activity"):
+        whole = master.get(path).json()
+        pages = [master.get(path, params={"page_size": 2, "page": n}).json() for n in (1, 2, 3, 4)]
+        assert [day for page in pages for day in page["results"]] == whole["results"]
+        assert [len(page["results"]) for page in pages] == [2, 2, 1, 0]
+        assert [page["metadata"]["has_more"] for page in pages] == [True, True, False, False]
+        assert {page["metadata"]["total_pages"] for page in pages} == {3}
+        assert {page["metadata"]["total_spend"] for page in [whole, *pages]} == {1.25}
+        assert len(whole["results"]) == 5
+    second = master.get("/team/daily/activity", params={"page_size": 2, "page": 2}).json()["results"]
+    assert [list(day["breakdown"]["model_groups"]) for day in second] == [["m2"], ["m3"]]
+    assert [list(day["breakdown"]["entities"]) for day in second] == [[team.team_id]] * 2
+
+
+def test_rows_of_a_deployment_are_found(master: httpx.Client, client: httpx.Client, key: VirtualKey):
+    usage_rows.write([row(1, key, deployment_id="one"), row(2, key, deployment_id="two")])
+    for asks in (master, client):
+        found = asks.get("/spend/logs", params={"model_id": "two"}).json()
+        assert [each["request_id"] for each in found] == [f"req_{key.pk}_2"]
+        assert asks.get("/spend/logs", params={"model_id": "three"}).json() == []
 
 
 def test_a_long_report_is_read_page_by_page_and_never_cut(

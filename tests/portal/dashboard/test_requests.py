@@ -17,6 +17,8 @@ from files.models import ManagedFile
 from portal.dashboard import reasons, request_filters, sums
 from portal.dashboard.request_filters import DEFAULT_RANGE, RequestFilters
 from portal.models import Team, UsageRecord, VirtualKey
+from portal.services import keys
+from portal.services.audit import Actor
 from providers import errors
 from tests.portal.dashboard.conftest import call, text_of
 
@@ -47,10 +49,17 @@ def test_a_team_sees_its_own_calls_and_no_others(
         ("q=overloaded", {3}),
         ("range=1h&endpoint=/v1/embeddings", {7}),
         ("provider=gemini", {4}),
+        ("model=gemini&provider=openai", set()),
+        ("model=gemini&outcome=failed", set()),
+        ("model=gpt&outcome=failed&range=30d", {2, 3}),
+        ("model=gpt&outcome=ok&slower=10s", {5}),
+        ("model=of-the-rival", set()),
         ("outcome=nonsense&slower=nonsense&team=-1&key=x", {1, 2, 3, 4, 5, 6, 7}),
     ],
 )
-def test_filters_narrow_the_list(query: str, expected: set[int], member_browser: Client, team: Team):
+def test_filters_narrow_the_list(
+    query: str, expected: set[int], member_browser: Client, team: Team, rival: Team
+):
     call(team, 1)
     call(team, 2, status=429, error_code="rate_limit_exceeded", cost=None)
     call(team, 3, status=503, error_code="upstream_unavailable", error_message="It is overloaded", cost=None)
@@ -58,6 +67,7 @@ def test_filters_narrow_the_list(query: str, expected: set[int], member_browser:
     call(team, 5, duration_ms=20_000)
     call(team, 6, cost=Decimal(3))
     call(team, 7, endpoint="/v1/embeddings")
+    call(rival, 1, model="of-the-rival")
     listed = text_of(member_browser, f"/requests/?{query}")
     assert {number for number in range(1, 8) if f"req_{team.pk}_{number}/" in listed} == expected
 
@@ -88,6 +98,23 @@ def test_text_is_found_in_names_of_keys_however_many_calls_came_later(
         shown = text_of(member_browser, f"/requests/?q={text}")
         assert {one for one in (old, failed, too_old) if f"{one}/" in shown} == wanted
         assert f"req_{rival.pk}_1/" not in shown
+
+
+def test_a_key_of_the_team_is_found_however_many_of_others_have_its_name(
+    member_browser: Client, team: Team, rival: Team, actor: Actor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(request_filters, "MOST_NAMED", 1)
+    monkeypatch.setattr(request_filters, "MOST_SEARCHED", 1)
+    own, _ = keys.create_key(actor=actor, team=team, name="nightly job")
+    old = call(team, 9, key_id=own.pk, caller_name="as it was called then")
+    call(team, 1)
+    for number in range(3):
+        foreign, _ = keys.create_key(actor=actor, team=rival, name=f"nightly job {number}")
+        call(rival, number + 1, key_id=foreign.pk)
+    keys.delete_key(actor=actor, key=own)
+    listed = text_of(member_browser, "/requests/?q=nightly")
+    assert f"{old}/" in listed
+    assert f"req_{rival.pk}_" not in listed
 
 
 def test_a_foreign_file_in_a_call_is_not_named(rival_browser: Client, rival: Team, file: ManagedFile):

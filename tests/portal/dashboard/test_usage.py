@@ -14,7 +14,7 @@ from django.utils import timezone
 from portal.dashboard import charts, usage
 from portal.dashboard.sums import Month
 from portal.models import Team, User, VirtualKey
-from portal.services import teams
+from portal.services import keys, teams
 from portal.services.audit import Actor
 from tests.portal.dashboard.conftest import call, text_of
 
@@ -39,6 +39,24 @@ def test_every_view_and_its_csv_add_up_to_the_same(by: str, owner_browser: Clien
     assert sum(Decimal(row["cost_usd"]) for row in rows) == spent
     assert sum(int(row["requests"]) for row in rows) == 4
     assert sum(int(row["failed"]) for row in rows) == 1
+
+
+@pytest.mark.parametrize("by", ["key", "user"])
+def test_what_the_dearest_leave_over_is_one_line_and_the_table_adds_up(
+    by: str, owner_browser: Client, team: Team, member: User, actor: Actor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(usage, "MOST_GROUPS", 2)
+    for number, cost in enumerate((3, 1, 7, 5, 2), start=1):
+        made, _ = keys.create_key(actor=actor, team=team, name=f"program {number}")
+        person = User.objects.create_user(f"person{number}@example.com")
+        call(team, number, started_at=timezone.now(), cost=Decimal(cost), key_id=made.pk, user_id=person.pk)
+    text = text_of(owner_browser, f"/usage/?by={by}")
+    names = [f"program {n}" if by == "key" else f"person{n}@example.com" for n in range(1, 6)]
+    table = text.split("<tbody", 1)[1]
+    assert [name for name in names if name in table] == [names[2], names[3]]
+    rest = table.split("All others", 1)[1]
+    assert "$6.00" in rest
+    assert "$18.00" in text
 
 
 def test_a_team_sees_what_it_spent_itself(member_browser: Client, spent: Decimal, team: Team, rival: Team):
