@@ -44,6 +44,11 @@ class _Coming:
         return self.ingest is not None and self.ingest.has_all
 
     @property
+    def is_coming(self) -> bool:
+        """May more bytes come? One that broke off has all that is kept of it and ends before its end."""
+        return self.ingest is None or not (self.ingest.has_all or self.ingest.has_ended)
+
+    @property
     def is_given_up(self) -> bool:
         return self.ingest is not None and self.ingest.has_ended and not self.ingest.has_all
 
@@ -184,7 +189,7 @@ def _place(upload_id: str, offset: int) -> tuple[bool, _Coming | None]:
         followed = _followed.get(upload_id)
         if followed is None or offset <= followed.size or _continued_at(followed, offset) is not None:
             return True, None
-        before = (part for part in followed.coming.values() if part.end == offset and not part.is_given_up)
+        before = (part for part in followed.coming.values() if part.end == offset and part.is_coming)
         return False, next(before, None)
 
 

@@ -144,6 +144,31 @@ async def test_when_the_first_is_given_up_the_second_goes_on_alone(caller: Calle
     assert await complete(caller, upload, [again, second_id]) == b"abcdef"
 
 
+async def test_when_the_first_breaks_off_the_second_goes_on_without_asking_for_it_over_and_over(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    place = in_order._place
+
+    def counting(upload_id: str, offset: int) -> Any:
+        looks.append(offset)
+        assert len(looks) < 1_000, "it looks without end, and nobody else is served meanwhile"
+        return place(upload_id, offset)
+
+    monkeypatch.setattr(in_order, "_place", counting)
+    upload = await begin(caller, 6)
+    first_id, first = await parts.open_part(upload, 0, 3)
+    second = asyncio.create_task(send(upload, b"def", 3))
+    async with first:
+        await first.write(b"a")
+        await asyncio.sleep(0)
+        await first.finish()
+        await in_thread(parts.add_part, upload, part_id=first_id, size=1, offset=0, is_cut_short=True)
+    second_id = await second
+    rest = await send(upload, b"bc", 1)
+    assert await complete(caller, upload, [first_id, rest, second_id]) == b"abcdef"
+
+
 async def test_other_bytes_in_the_place_of_the_first_are_not_mistaken_for_them(caller: Caller) -> None:
     upload = await begin(caller, 6)
     async with (await parts.open_part(upload, 0, 3))[1] as lost:
