@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from asgiref.sync import SyncToAsync
+from django.conf import settings
 from django.db import connections
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from portal.models import Deployment, Membership, Model, ProviderAccount, Team, User, VirtualKey
 from portal.services import accounts, catalog, keys, models, teams
 from portal.services.access import Caller, caller_for_token
 from portal.services.audit import Actor
+from tests import migrated
+
+# How fast a busy machine makes and tries examples says nothing about what is tried.
+examples.register_profile("busy", examples(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The database is a copy, and goes away with the folder it is in."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    migrated.copy_sqlite(Path(settings.DATABASES["default"]["TEST"]["NAME"]))
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +44,41 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 
 
 LONGEST_ID = 80
+GROUPS = (
+    "browser",
+    "larger",
+    "budgets",
+    "chaos",
+    "houses",
+    "seeds",
+    "product",
+    "clients",
+    "lifecycle",
+    "deletion",
+    "readme",
+)
+"""Tests that one process has to run in turn. What depends on seconds is kept apart from its like."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: one more than processors, as many tests wait, for a page, a process, a second."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long is begun first: at the end all processes have small tests left to share.
+
+    Those keep their order: pytest-django lets tests that empty the database follow those that need its rows.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("xdist_group")
+    if mark and mark.args[0] in GROUPS:
+        return GROUPS.index(mark.args[0])
+    return len(GROUPS) + (mark is None)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -15,7 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import migrated
+
+ROOT = migrated.ROOT
+INHERITED = migrated.INHERITED
 READY = re.compile(r"^Portico is ready at (http://\S+)$")
 SETUP = re.compile(r"(http://\S+/setup/\S+/)$")
 START_SECONDS = 90
@@ -23,11 +26,13 @@ STOP_SECONDS = 45
 
 # Prepared once for all starts: it takes seconds and is the same every time.
 OURS = {"PORTICO_STATIC_DIR": str(ROOT / ".cache" / "test-static")}
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 
 
 class Product:
-    """`with Product(data_dir, config=path) as product:` gives `product.url`."""
+    """`with Product(data_dir, config=path) as product:` gives `product.url`.
+
+    Its SQLite database is a copy that has been migrated, unless it `is_bare`.
+    """
 
     def __init__(
         self,
@@ -38,7 +43,9 @@ class Product:
         environment: Mapping[str, str] | None = None,
         port: int = 0,
         host: str = "127.0.0.1",
+        is_bare: bool = False,
     ) -> None:
+        self._is_bare = is_bare
         self.data_dir = data_dir
         self.log_path = data_dir / "product.log"
         self.url = ""
@@ -58,6 +65,9 @@ class Product:
 
     def start(self) -> Self:
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        database = self.data_dir / migrated.DATABASE
+        if not (self._is_bare or "DATABASE_URL" in self.environment or database.exists()):
+            migrated.copy_sqlite(database)
         with self.log_path.open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", *self._arguments],
@@ -83,10 +93,15 @@ class Product:
             self.setup_url = link.group(1)
         return self
 
-    def stop(self) -> int:
-        """Asks for the end as an operator does and returns the exit status."""
+    def ask_to_stop(self) -> None:
+        """As an operator does."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """Waits for the end and returns the exit status."""
+        self.ask_to_stop()
+        assert self._process is not None
         try:
             status = self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:

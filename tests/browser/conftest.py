@@ -46,11 +46,12 @@ PAGE_BYTES, PAGE_REQUESTS = 110_000, 10
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all of these: they share one product and one owner."""
+    """One worker runs those that share one product and one owner, another those with houses of their own."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            is_shared = "product" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("browser" if is_shared else "houses"))
 
 
 @pytest.fixture(scope="package")
@@ -102,7 +103,8 @@ class Visit:
 
     def settle(self) -> None:
         """Waits for what the page fetches after it has been read."""
-        self.page.wait_for_function("!document.querySelector('.htmx-request')")
+        # Not a function to wait for: the page's content policy would forbid to try it again.
+        expect(self.page.locator(".htmx-request")).to_have_count(0)
 
     def shoot(self, name: str) -> None:
         """Takes a picture when the environment has TEST_SCREENSHOTS: it costs as much as reading the page."""

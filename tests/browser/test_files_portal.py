@@ -73,6 +73,10 @@ def test_several_files_are_chosen_and_deleted_after_a_question(tab: Visit, tmp_p
     page.get_by_role("checkbox", name="Choose several-0.txt").check()
     page.get_by_role("checkbox", name="Choose several-1.txt").check()
     expect(page.get_by_text("2 chosen")).to_be_visible()
+    with page.expect_response(re.compile(r"/files/\?")):
+        page.evaluate("document.body.dispatchEvent(new CustomEvent('uploaded'))")
+    tab.settle()
+    expect(page.get_by_text("2 chosen")).to_be_visible()
     tab.check_looks("files-chosen")
     delete.click()
     expect(page.get_by_role("dialog")).to_contain_text("Delete 2 files")

@@ -48,13 +48,13 @@ def config(fakes: FakeServers) -> str:
     return json.dumps({"model_list": entries})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fakes() -> Iterator[FakeServers]:
     with FakeServers(process=True) as servers:
         yield servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     data_dir: Path = tmp_path_factory.mktemp("clients")
     path = data_dir / "config.yaml"
@@ -64,17 +64,17 @@ def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base_url(product: Product) -> str:
     return f"{product.url}/v1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def key(product: Product) -> str:
     return product.create_key("clients")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(base_url: str, key: str) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=60) as made:
         yield made

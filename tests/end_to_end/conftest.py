@@ -42,13 +42,13 @@ def config(fakes: FakeServers) -> str:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fakes() -> Iterator[FakeServers]:
     with FakeServers(process=True) as servers:
         yield servers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     data_dir: Path = tmp_path_factory.mktemp("product")
     path = data_dir / "config.yaml"
@@ -58,12 +58,12 @@ def product(fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def key(product: Product) -> str:
     return product.create_key("main")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rival_key(product: Product) -> str:
     return product.create_key("rival", team="Rival")
 

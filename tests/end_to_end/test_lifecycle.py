@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def commands(pids: list[int]) -> dict[str, int]:
 
 
 def test_a_first_start_needs_nothing_and_a_stop_leaves_nothing(tmp_path: Path) -> None:
-    product = Product(tmp_path / "data")
+    product = Product(tmp_path / "data", is_bare=True)
     with product:
         assert product.lines[0] == f"Portico is ready at {product.url}"
         assert product.setup_url is not None
@@ -93,12 +94,10 @@ def test_a_killed_supervisor_takes_its_parts_along(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
-    with Product(tmp_path / "first") as product:
-        port = urlsplit(product.url).port
-        assert port is not None
-        second = Product(tmp_path / "second", port=port)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        product = Product(tmp_path / "data", port=taken.getsockname()[1])
         with pytest.raises(AssertionError, match="cannot listen on"):
-            second.__enter__()
+            product.__enter__()
 
 
 def get_status(url: str) -> int:

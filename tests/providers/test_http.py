@@ -406,8 +406,8 @@ async def test_a_stream_is_passed_on_as_it_comes_and_its_connection_used_again(u
     gates: list[socket.socket] = []
 
     def answer(_: Received, connection: socket.socket) -> None:
-        connection.sendall(CHUNKED + b"3\r\none\r\n")
         gates.append(connection)
+        connection.sendall(CHUNKED + b"3\r\none\r\n")
 
     server = upstream(answer)
     async with AsyncClient() as client:

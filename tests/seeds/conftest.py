@@ -42,7 +42,7 @@ DOWNLOADS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_fakes() -> Iterator[FakeServers]:
     with FakeServers(process=True) as servers:
         yield servers
@@ -62,7 +62,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the documents' downloads stand instead."""
     folder = tmp_path_factory.mktemp("downloads")
@@ -110,7 +110,7 @@ def variables_of(fakes: FakeServers) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def azure_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables of seed 001 for a storage account; nothing where Azurite is not installed."""
     if requirements.azurite() is None:
@@ -128,7 +128,7 @@ def azure_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 Start = Callable[..., Product]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start(running_fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts the product with a config file, as `litellm --config` did."""
     running: list[Product] = []
@@ -143,6 +143,8 @@ def start(running_fakes: FakeServers, tmp_path_factory: pytest.TempPathFactory) 
         return product.__enter__()
 
     yield begin
+    for product in running:
+        product.ask_to_stop()
     for product in running:
         product.__exit__(None, None, None)
 

@@ -172,7 +172,17 @@ document.addEventListener("change", (event) => {
   showChosen(form);
 });
 
-document.addEventListener("htmx:afterSettle", showAllChosen);
+// Rows that come anew, as they do while copies are made, stay chosen.
+let chosenBefore = [];
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const form = detail.target.querySelector("[data-chooses]");
+  if (form) chosenBefore = [...form.querySelectorAll("input[name=id]:checked")].map((box) => box.value);
+});
+document.addEventListener("htmx:afterSettle", () => {
+  for (const box of document.querySelectorAll("[data-chooses] input[name=id]")) box.checked ||= chosenBefore.includes(box.value);
+  chosenBefore = [];
+  showAllChosen();
+});
 addEventListener("pageshow", showAllChosen);
 
 // Long lists that can be narrowed bring their script along when somebody comes to one.

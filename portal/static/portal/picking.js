@@ -74,9 +74,9 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches("[data-narrow], [data-picks] .picker input")) walkPicks(event, event.target.closest("[data-picks]"));
 });
 
-// The list is one stop of the Tab key, however long it is.
+// A list long enough to be narrowed is one stop of the Tab key.
 function rove(target) {
-  const list = target.matches("[data-picks] .picker input") && target.closest(".picker");
+  const list = target.closest("[data-picks]:has([data-narrow]) .picker");
   if (list) for (const box of list.querySelectorAll("input")) box.tabIndex = box === target ? 0 : -1;
 }
 

@@ -1,6 +1,7 @@
 // <file-uploader>: drop files anywhere on the page; one card per upload with progress, Pause and Cancel.
 
-import { Stopped, giveUp, interrupted, transferOf } from "./transfers.js";
+// Comes along when there is something to send.
+const transfers = () => import("./transfers.js");
 
 const PARALLEL = 2;
 const UNITS = ["B", "KB", "MB", "GB", "TB"];
@@ -18,6 +19,14 @@ function formatSeconds(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function mayBeInterrupted() {
+  try {
+    return (localStorage.getItem("uploads") ?? "{}") !== "{}";
+  } catch {
+    return false; // Storage may be forbidden.
+  }
 }
 
 class Meter {
@@ -118,8 +127,10 @@ class FileUploader extends HTMLElement {
   }
 
   // A reload forgets the file but not how far it got: choosing it again goes on from there.
-  showInterrupted() {
+  async showInterrupted() {
     this.reminders = new Map();
+    if (!mayBeInterrupted()) return;
+    const { giveUp, interrupted } = await transfers();
     for (const { mark, name, share } of interrupted()) {
       const node = this.blank(name);
       node.querySelector("progress").value = share;
@@ -163,6 +174,7 @@ class FileUploader extends HTMLElement {
     const limit = Number(this.dataset.maxBytes);
     this.running += 1;
     card.meter = null;
+    const { Stopped, transferOf } = await transfers();
     try {
       if (card.file.size > limit) throw new Error(`This file is larger than the limit of ${formatBytes(limit)}.`);
       card.transfer ??= transferOf(card.file, card.fields, (loaded) => this.progress(card, loaded));

@@ -229,7 +229,7 @@ async def test_an_unknown_model_and_a_forbidden_one_look_alike(
         ),
     )
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_body_makes_the_check_fail_otherwise(body: dict[str, Any]):
     before = copy.deepcopy(body)
     with suppress(InvalidRequest):
