@@ -33,8 +33,8 @@ TEAM_ROLES = {"owner": Membership.Role.ADMIN, "team admin": Membership.Role.ADMI
 }
 
 
-def fill(**sizes: int) -> None:
-    """Prints JSON: the cookies by role, and a key of the team Default."""
+def fill(**sizes: Any) -> None:
+    """Prints JSON: the cookies by role, and a key of the team Default. `sizes` as tests.large takes them."""
     call_command("migrate", interactive=False, verbosity=0)
     statics.prepare()
     team = Team.objects.get_or_create(team_id="default", defaults={"name": "Default"})[0]
