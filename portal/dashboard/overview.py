@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Subquery, Sum, Value
@@ -24,13 +23,12 @@ from portal.dashboard.visitor import caller_of, may, page, reachable_teams
 from portal.models import BudgetWindow, Deployment, ProviderAccount, Team, UsageDay, UsageRecord, VirtualKey
 from portal.services import budgets
 from portal.services.access import Caller
+from portal.services.alerts.budgets import NEARLY
 
 LATEST = 8
 MOST_PROBLEMS = 6
 MOST_TEAMS = 6
 DAYS_SHOWN = 14
-NEARLY = Decimal("0.85")
-"""Share of a budget from which it needs attention."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from lucide.templatetags.lucide import lucide
 
 from files.models import ProviderFileMapping
 from portal.models import AuditEvent
+from portal.services.alerts.budgets import NEARLY
 from providers.registry import PROVIDERS
 
 register = template.Library()
@@ -186,6 +187,13 @@ def is_over(budget: Mapping[str, Any]) -> bool:
     """Is a budget (as services.budgets.described has it) used up?"""
     most = budget.get("budget_now")
     return most is not None and (budget.get("budget_spend") or 0) >= most
+
+
+@register.filter
+def is_tight(budget: Mapping[str, Any]) -> bool:
+    """Is a budget nearly used up, so that alerts tell of it?"""
+    most = budget.get("budget_now") or 0
+    return not is_over(budget) and 0 < most * float(NEARLY) <= (budget.get("budget_spend") or 0)
 
 
 @register.filter

@@ -16,6 +16,7 @@ from portal.services.alerts.condition import Condition
 from portal.services.people import NO_ADDRESS
 
 NEARLY = Decimal("0.85")
+"""Share of a budget from which it needs attention."""
 KIND = "budget_alerts"
 GROUPS: Mapping[str, str] = {"key": "key", "team": "team", "member": "team_member", "user": "user"}
 """A subject's first word → LiteLLM's event_group; whatever else has a budget counts as the proxy."""

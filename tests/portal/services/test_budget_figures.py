@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from portal.dashboard.tags import is_over
+from portal.dashboard.tags import is_over, is_tight
 from portal.models import BudgetWindow
 from portal.services import budgets
 from portal.services.alerts import budgets as budget_alerts
@@ -82,3 +82,12 @@ def test_pages_and_alerts_go_by_what_may_be_spent_now():
     assert (shown["budget_now"], is_over(shown)) == (10, True)
     (told,) = budget_alerts.find(now)
     assert told.title.endswith("is used up")
+
+
+@pytest.mark.parametrize(
+    ("spent", "shown"),
+    [(0, (False, False)), (8.4, (False, False)), (8.5, (True, False)), (10, (False, True))],
+)
+def test_a_budget_is_tight_before_it_is_used_up(spent: float, shown: tuple[bool, bool]):
+    budget = {"max_budget": 10, "budget_now": 10, "budget_spend": spent}
+    assert (is_tight(budget), is_over(budget)) == shown
