@@ -40,7 +40,7 @@ TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
     "other": ("Anything else", ()),
 }
 """By what their media types begin with; `other` is what none of them names."""
-MOST_SEARCHED = 100_000
+MOST_SEARCHED = 50_000
 """Names of older files than the newest so many are not looked through."""
 
 

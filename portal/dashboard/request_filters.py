@@ -174,7 +174,8 @@ class RequestFilters:
         # Deleted ones too: their calls stay.
         visible = named if caller.may_read_all else named.filter(team__in=caller.team_ids)
         keys = visible.order_by("-last_used_at", "-pk")
-        of_keys = newest.filter(key__in=keys.values("pk")[:MOST_NAMED])
+        # Named one by one, so that the database goes to their calls instead of through everybody's.
+        of_keys = newest.filter(key__in=list(keys.values_list("pk", flat=True)[:MOST_NAMED]))
         found = set(of_keys.values_list("pk", flat=True)[:MOST_FOUND])
         # Read and compared here: with a condition on ten thousand ids the database takes twice as long.
         text = self.q.lower()
