@@ -13,7 +13,7 @@ from portal.services.prices import Prices, Tokens
 from providers.errors import InvalidRequest
 
 PARTS = ("", "input_", "output_")
-PERIODS = ("day", "month")
+PERIODS = {"day": "daily", "month": "monthly"}
 
 
 def cost(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +34,9 @@ def cost(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     )
     found: dict[str, Any] = {"model": values["model"], **counts}
     found |= {f"{part}cost_per_request": _shown(each[part]) for part in PARTS}
-    for period in PERIODS:
+    for period, adverb in PERIODS.items():
         name = f"num_requests_per_{period}"
         often = found[name] = values.get(name)
-        adverb = {"day": "daily", "month": "monthly"}[period]
         found |= {f"{adverb}_{part}cost": _shown(each[part], often) for part in PARTS}
     return found
 

@@ -122,10 +122,15 @@ def read(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
         if field is None:
             if _is_empty(value) or (name in UNSET_AT_ZERO and value == 0):
                 continue
-            why = f": {REASONS[name]}" if name in REASONS else ""
-            raise UnsupportedParameter(f"`{name[:100]}` is not supported here{why}.", param=name[:100])
+            raise unsupported(name)
         found[name] = None if value is None else field.read(value, name)
     return found
+
+
+def unsupported(name: str) -> UnsupportedParameter:
+    """Says why, and what to write instead, where that is known."""
+    why = f": {REASONS[name]}" if name in REASONS else ""
+    return UnsupportedParameter(f"`{name[:100]}` is not supported here{why}.", param=name[:100])
 
 
 def _is_empty(value: object) -> bool:
@@ -178,8 +183,7 @@ def refuse_filters(query: QueryDict, *names: str) -> None:
     """Raises UnsupportedParameter: a list that ignored what it is to be narrowed by would show too much."""
     for name in names:
         if query.get(name):
-            why = f": {REASONS[name]}" if name in REASONS else ""
-            raise UnsupportedParameter(f"`{name}` is not supported here{why}.", param=name)
+            raise unsupported(name)
 
 
 def is_true(query: QueryDict, name: str) -> bool:

@@ -14,6 +14,11 @@ from portal.services import mailed_links, people
 from providers.errors import InvalidRequest
 
 
+def link_of(token: str) -> str:
+    """Where a person chooses a password, as far as the instance knows its own address."""
+    return f"{settings.PUBLIC_URL.rstrip('/')}{reverse('reset-password', args=[token])}"
+
+
 def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Makes a link by which a person chooses a password. It is shown this once and works once."""
     person = named.user(ask, values["user_id"])
@@ -33,7 +38,7 @@ def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
         "created_by": ask.actor.label,
         "updated_by": ask.actor.label,
         **stamps,
-        "invitation_link": f"{settings.PUBLIC_URL.rstrip('/')}{reverse('reset-password', args=[token])}",
+        "invitation_link": link_of(token),
     }
 
 

@@ -11,11 +11,10 @@ from typing import Any
 from django.http import QueryDict
 
 from portal.api import enrolment, fields, teams
-from portal.api.fields import REASONS
 from portal.api.management import LIST, Ask, gets, posts
 from portal.models import Membership, User
 from portal.services import options, policy
-from providers.errors import InvalidRequest, PorticoError, UnsupportedParameter
+from providers.errors import InvalidRequest, PorticoError
 
 ROUTES: Mapping[str, str] = {
     "/key/generate": "keys.create",
@@ -50,8 +49,7 @@ def set_permissions(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     """Accepts what holds anyway. Raises UnsupportedParameter for anything else."""
     team = teams.find(ask, values["team_id"], "teams.change")
     if {*values["team_member_permissions"]} != {*MEMBERS_MAY}:
-        param = "team_member_permissions"
-        raise UnsupportedParameter(f"`{param}` is not supported here: {REASONS[param]}.", param=param)
+        raise fields.unsupported("team_member_permissions")
     return _shown(team.team_id)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
-from django.urls import reverse
 
-from portal.api import enrolment, fields, key_fields, key_rows, teams
+from portal.api import enrolment, fields, invitations, key_fields, key_rows, teams
 from portal.api.fields import Field
 from portal.api.limits_fields import FIGURES, LIMITS, figures_in, limits_shown, options_in
 from portal.api.management import Ask, gets, posts
@@ -71,7 +70,7 @@ def new(ask: Ask, values: dict[str, Any]) -> dict[str, Any]:
     for team, item in zip(joined, joining, strict=True):
         enrolment.set_member(ask, team, person, {"role": item.get("user_role")}, item)
     if is_invited:
-        mailed_links.invite(actor=ask.actor, person=person, address=_link_for)
+        mailed_links.invite(actor=ask.actor, person=person, address=invitations.link_of)
     shown = shown_all([person])[0]
     if values.get("auto_create_key") is False:
         return shown
@@ -235,10 +234,6 @@ def _require_mail(values: Mapping[str, Any]) -> None:
             param="send_invite_email",
             code="mail_not_configured",
         )
-
-
-def _link_for(token: str) -> str:
-    return f"{settings.PUBLIC_URL.rstrip('/')}{reverse('reset-password', args=[token])}"
 
 
 def _role(written: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.utils.dateparse import parse_date, parse_datetime
 
 from portal.models import BudgetWindow
-from portal.services import durations, options
+from portal.services import durations, options, validation
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 LENT = ("temp_budget_increase", "temp_budget_expiry")
@@ -37,12 +37,9 @@ class Figures(NamedTuple):
 
 def money(value: object, param: str) -> Decimal | None:
     """Dollars; None for none."""
-    if value is None or value == "":
+    amount = validation.amount(value)
+    if amount is None:
         return None
-    try:
-        amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_DOLLARS:
         raise InvalidRequest(f"`{param}` must be dollars from 0 to {MOST_DOLLARS}.", param=param)
     return amount.quantize(Decimal("1e-12"))

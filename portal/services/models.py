@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
@@ -305,13 +305,10 @@ def _seconds(value: object, name: str, least: float = 0.001) -> float | None:
 
 
 def _price(value: object, name: str) -> Decimal | None:
-    """Dollars per token; also from text, because YAML reads 1e-7 as text."""
-    if value is None or value == "":
+    """Dollars per token."""
+    amount = validation.amount(value)
+    if amount is None:
         return None
-    try:
-        amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount < 1000:
         raise InvalidRequest(f"`{name}` must be dollars per token, for example 0.0000003.", param=name)
     return amount.quantize(Decimal("1e-14"))

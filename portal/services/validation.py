@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -53,6 +54,16 @@ def model_names(values: object, *, param: str = "models") -> list[str]:
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes)) or len(values) > MAX_NAMES:
         raise InvalidRequest(f"`{param}` must be a list of at most {MAX_NAMES} model names.", param=param)
     return list(dict.fromkeys(name(value, param=param) for value in values))
+
+
+def amount(value: object) -> Decimal | None:
+    """A number, also from text, because YAML reads 1e-7 as text; None for none, NaN for what is no number."""
+    if value is None or value == "":
+        return None
+    try:
+        return Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
+    except InvalidOperation:
+        return Decimal("NaN")
 
 
 def json_object(value: Mapping[str, Any] | None, *, param: str) -> dict[str, Any]:

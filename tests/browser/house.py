@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import migrated
 from tests.fakes import samples
 from tests.product import INHERITED, OURS, ROOT, START_SECONDS
 
@@ -45,6 +46,7 @@ def crowded(data_dir: Path, **sizes: int) -> Iterator[House]:
     """Fills a house in `data_dir`, with `sizes` as tests.large takes them, and serves it until the end."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, **OURS, "PORTICO_DATA_DIR": str(data_dir)}
+    migrated.copy_sqlite(data_dir / migrated.DATABASE)
     told = json.loads(_manage(environment, "shell", "-v", "0", "-c", FILL.format(sizes)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptor = listener.fileno()

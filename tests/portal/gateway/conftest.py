@@ -18,6 +18,7 @@ from portal.models import Deployment, ProviderAccount, Revision, Settings, Usage
 from portal.services import accounts, catalog, models, usage
 from portal.services.access import Caller
 from portal.services.audit import Actor
+from portal.services.limits import limiter
 from providers import tokens
 from tests.fakes.server import FakeServers
 from tests.portal.gateway.stub import Stub
@@ -38,6 +39,16 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     routing.clear()
     yield
     routing.clear()
+
+
+@pytest.fixture
+async def counting() -> AsyncIterator[None]:
+    """Calls come into the ledger, and no limit remembers another test's."""
+    usage.start()
+    limiter.local.windows.clear()
+    limiter.local.slots.clear()
+    yield
+    await usage.stop()
 
 
 @pytest.fixture

@@ -20,19 +20,10 @@ from providers.errors import BudgetExceeded, InvalidRequest, RateLimited
 from tests.portal.gateway.conftest import Deploy, Rows
 from tests.portal.gateway.stub import Stub, answer, hang, status
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("counting")]
 PRICES = {"input_cost_per_token": "0", "output_cost_per_token": "0.001"}
 TEN = {"prompt_tokens": 5, "completion_tokens": 10, "total_tokens": 15}
 BODY = {"model": "gpt", "messages": [{"role": "user", "content": "Say ten tokens."}], "max_tokens": 10}
-
-
-@pytest.fixture(autouse=True)
-async def _running() -> Any:
-    usage.start()
-    limiter.local.windows.clear()
-    limiter.local.slots.clear()
-    yield
-    await usage.stop()
 
 
 async def ask(caller: Caller, **more: Any) -> Any:

@@ -30,7 +30,7 @@ from providers.errors import (
 from tests.portal.gateway.conftest import Configure, Deploy, Rows
 from tests.portal.gateway.stub import Stub, answer, hang, status
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("counting")]
 
 Have: TypeAlias = Callable[..., Awaitable[Caller]]
 
@@ -39,15 +39,6 @@ DEAR = {"input_cost_per_token": "0", "output_cost_per_token": "0.01"}
 CHEAP = {"input_cost_per_token": "0", "output_cost_per_token": "0.001"}
 FREE = {"input_cost_per_token": "0", "output_cost_per_token": "0"}
 ONCE = {"max_retries": 0}
-
-
-@pytest.fixture(autouse=True)
-async def _running() -> Any:
-    usage.start()
-    limiter.local.windows.clear()
-    limiter.local.slots.clear()
-    yield
-    await usage.stop()
 
 
 @pytest.fixture
